@@ -129,7 +129,7 @@ func startProcess(t *testing.T, program string, p ports, environment []string, a
 	}()
 	go func() {
 		c.exitErr = c.cmd.Wait()
-		writer.Close()
+		_ = writer.Close()
 		<-read
 		close(c.exited)
 	}()
