@@ -44,15 +44,16 @@ type converter struct {
 // Convert sets `decode: verified` on every pooledotlp receiver that may leave requests encoded, unless it says `decode:
 // true`. A receiver that says `decode: false` and may not is an error; all of them are reported together.
 func (c *converter) Convert(_ context.Context, conf *confmap.Conf) error {
-	ids := receivers(conf)
+	// All of it at once: conf.Get leaves out components that have no settings.
+	all := conf.ToStringMap()
 	var errs []error
 	encoded := map[string]any{}
-	for _, id := range ids {
-		mode := decodeMode(conf, id)
+	for _, id := range receivers(all) {
+		mode := decodeMode(all, id)
 		if mode != auto && mode != "false" && mode != verified {
 			continue // true, or a value that the receiver refuses
 		}
-		obstacle, used := findObstacle(conf, id)
+		obstacle, used := findObstacle(all, id)
 		switch {
 		case !used:
 		case obstacle == nil:
@@ -74,8 +75,8 @@ func (c *converter) Convert(_ context.Context, conf *confmap.Conf) error {
 }
 
 // receivers lists the pooledotlp receivers that are configured, in a fixed order.
-func receivers(conf *confmap.Conf) []string {
-	section, _ := conf.Get("receivers").(map[string]any)
+func receivers(all map[string]any) []string {
+	section, _ := all["receivers"].(map[string]any)
 	var ids []string
 	for _, id := range slices.Sorted(maps.Keys(section)) {
 		if typeOf(id) == receiverType {
@@ -86,8 +87,8 @@ func receivers(conf *confmap.Conf) []string {
 }
 
 // decodeMode returns the receiver's `decode` as text.
-func decodeMode(conf *confmap.Conf, id string) string {
-	section, _ := conf.Get("receivers").(map[string]any)
+func decodeMode(all map[string]any, id string) string {
+	section, _ := all["receivers"].(map[string]any)
 	settings, _ := section[id].(map[string]any)
 	if value, set := settings[decodeKey]; set {
 		return fmt.Sprint(value)
@@ -97,8 +98,8 @@ func decodeMode(conf *confmap.Conf, id string) string {
 
 // findObstacle returns the first component behind a receiver that looks into the telemetry, and whether the receiver stands
 // in any pipeline that it could leave encoded.
-func findObstacle(conf *confmap.Conf, receiver string) (obstacle error, used bool) {
-	service, _ := conf.Get("service").(map[string]any)
+func findObstacle(all map[string]any, receiver string) (obstacle error, used bool) {
+	service, _ := all["service"].(map[string]any)
 	pipelines, _ := service["pipelines"].(map[string]any)
 	for _, id := range slices.Sorted(maps.Keys(pipelines)) {
 		settings, _ := pipelines[id].(map[string]any)

@@ -121,4 +121,3 @@ func TestMalformedConfigurationIsLeftToTheCollector(t *testing.T) {
 		assert.NoError(t, err, yaml)
 	}
 }
-
