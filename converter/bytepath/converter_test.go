@@ -42,7 +42,7 @@ func TestAReceiverWhosePipelinesAllCarryBytesIsVerified(t *testing.T) {
 }
 
 func TestAReceiverWithoutSettingsIsVerified(t *testing.T) {
-	conf, err := convert(t, strings.Replace(gateway, "pooledotlp: {protocols: {grpc: {}}}", "pooledotlp:", 1))
+	conf, err := convert(t, strings.Replace(gateway, "pooledotlp: {protocols: {grpc: {}}}", "pooledotlp: ", 1))
 	require.NoError(t, err)
 	assert.Equal(t, "verified", conf.Get("receivers::pooledotlp::decode"))
 }
