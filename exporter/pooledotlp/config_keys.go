@@ -68,10 +68,11 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	return nil
 }
 
-// Marshal writes the client's keys where Unmarshal reads them: at the top level.
-func (c *Config) Marshal(conf *confmap.Conf) error {
+// Marshal writes the client's keys where Unmarshal reads them: at the top level. Its receiver is a value because confmap
+// looks for the method on values only.
+func (c Config) Marshal(conf *confmap.Conf) error {
 	type plain Config
-	if err := conf.Marshal((*plain)(c)); err != nil {
+	if err := conf.Marshal(plain(c)); err != nil {
 		return err
 	}
 	conf.Delete("grpc")
