@@ -3,6 +3,7 @@ package pooledotlp
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,9 +74,9 @@ func TestAnObservedCallerBypassesTheQueueInMemory(t *testing.T) {
 }
 
 func TestEveryAttemptIsReported(t *testing.T) {
-	calls := 0
+	var calls atomic.Int32
 	endpoint := startBackend(t, func(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
-		if calls++; calls < 3 {
+		if calls.Add(1) < 3 {
 			return ptraceotlp.NewExportResponse(), status.Error(codes.Unavailable, "not now")
 		}
 		return ptraceotlp.NewExportResponse(), nil
@@ -97,9 +98,9 @@ func TestEveryAttemptIsReported(t *testing.T) {
 
 func TestRetriesStopWhenTheCallerLeaves(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	calls := 0
+	var calls atomic.Int32
 	endpoint := startBackend(t, func(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
-		calls++
+		calls.Add(1)
 		cancel()
 		return ptraceotlp.NewExportResponse(), status.Error(codes.Unavailable, "not now")
 	})
@@ -115,7 +116,7 @@ func TestRetriesStopWhenTheCallerLeaves(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("still retrying for a caller that has left")
 	}
-	assert.Equal(t, 1, calls)
+	assert.EqualValues(t, 1, calls.Load())
 }
 
 func TestShutdownWithoutStartAndTwice(t *testing.T) {

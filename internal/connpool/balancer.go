@@ -96,9 +96,12 @@ func (b *poolBalancer) UpdateClientConnState(s balancer.ClientConnState) error {
 		b.closeSlot(s)
 		return true
 	})
-	for _, e := range endpoints {
-		for have := b.slotsOf(e); have < b.pool.cfg.MinConnections && (have == 0 || len(b.slots) < b.maxSize()); have++ {
-			b.openSlot(e)
+	// In rounds, so that the maximum does not leave the last addresses without any.
+	for round := range b.pool.cfg.MinConnections {
+		for _, e := range endpoints {
+			if b.slotsOf(e) <= round && len(b.slots) < b.maxSize() {
+				b.openSlot(e)
+			}
 		}
 	}
 	b.publish(time.Now())

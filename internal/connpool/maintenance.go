@@ -57,6 +57,7 @@ func (b *poolBalancer) grow(now time.Time) {
 		return
 	}
 	if b.growAt.IsZero() {
+		b.load.openWindow()
 		b.growAt = now.Add(growthWindow)
 		return
 	}
@@ -128,8 +129,7 @@ func (b *poolBalancer) leastUseful() int {
 func (b *poolBalancer) ejectIfFailing(s *slot, now time.Time) {
 	cfg := b.pool.cfg.Ejection
 	c := s.current
-	if cfg.ConsecutiveFailures == 0 || c.state != connectivity.Ready || s.next != nil ||
-		c.failures.Load() < int64(cfg.ConsecutiveFailures) {
+	if s.next != nil || !b.failing(s) {
 		return
 	}
 	if 2*b.usableCount(s, now) >= len(b.slots) {
@@ -146,6 +146,12 @@ func (b *poolBalancer) ejectIfFailing(s *slot, now time.Time) {
 	s.replacedAt = now
 	b.replace(s)
 	b.publish(now)
+}
+
+// failing reports whether the calls on a slot's connection failed in a row. The caller holds mu.
+func (b *poolBalancer) failing(s *slot) bool {
+	limit := b.pool.cfg.Ejection.ConsecutiveFailures
+	return limit > 0 && s.current.state == connectivity.Ready && s.current.failures.Load() >= int64(limit)
 }
 
 // ejectionEnded reports whether a slot has come back since the last tick, and marks it as back. The caller holds mu.
@@ -170,6 +176,7 @@ func (b *poolBalancer) nextDue(now time.Time) time.Time {
 	}
 	consider(b.growAt)
 	consider(b.shrinkAt)
+	ejection := b.pool.cfg.Ejection
 	for _, s := range b.slots {
 		if s.next == nil {
 			consider(s.current.retireAt)
@@ -179,6 +186,9 @@ func (b *poolBalancer) nextDue(now time.Time) time.Time {
 		}
 		if now.Before(s.ejectedUntil) {
 			consider(s.ejectedUntil)
+		}
+		if again := s.replacedAt.Add(ejection.BaseTime); now.Before(again) && b.failing(s) {
+			consider(again)
 		}
 	}
 	return next

@@ -35,6 +35,13 @@ func (l *load) observe(leastInFlight, total, target int64) bool {
 	return true
 }
 
+// openWindow starts a growth window. What was picked before is not counted: the call that brought the pressure would
+// otherwise be a window of its own.
+func (l *load) openWindow() {
+	l.picks.Store(0)
+	l.pressured.Store(0)
+}
+
 // grownSize ends a growth window and returns how many connections there should be: as many as the calls in flight need,
 // but at most twice as many as now, so that a far backend is not hit by fifty handshakes at once. Without pressure on at
 // least half of the calls it is what there is.
