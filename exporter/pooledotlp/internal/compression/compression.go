@@ -31,11 +31,12 @@ const (
 // DefaultLevel asks for the level that the algorithm's row in the table below names.
 const DefaultLevel = 0
 
-// levels are what each algorithm has. Level 0, the default, stands for the value in defaultLevel.
+// levels are what each algorithm has; level 0 stands for defaultLevel. BenchmarkLevels shows what they cost: gzip 6 and zstd 3
+// are as small as the stock encoders, brotli 5 is where it becomes smaller than all others.
 var levels = map[Algorithm]struct{ min, max, defaultLevel int }{
 	Gzip:        {1, 9, 6},
 	Zstd:        {1, 9, 3},
-	Brotli:      {1, 9, 4},
+	Brotli:      {1, 9, 5},
 	Snappy:      {0, 0, 0},
 	SnappyBlock: {0, 0, 0},
 }
