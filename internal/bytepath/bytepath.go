@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -23,9 +24,9 @@ import (
 const markerURL = "urn:otelcol-adaptive:bytepath"
 
 // ErrNoBytes is returned for a marker whose request was lost on the way: a component between has replaced the context. To
-// go on would acknowledge telemetry and drop it.
-var ErrNoBytes = errors.New("the request's bytes were lost between its receiver and this component: " +
-	"a component between does not pass on the context; set `decode: true` on the receiver")
+// go on would acknowledge telemetry and drop it. It is permanent, since sending again would lose the bytes again.
+var ErrNoBytes = consumererror.NewPermanent(errors.New("the request's bytes were lost between its receiver and this " +
+	"component: a component between does not pass on the context; set `decode: true` on the receiver"))
 
 // errSignal is returned when marker and request differ in signal, which only a fault of this module can cause.
 var errSignal = errors.New("the request in the context carries another signal than the call")
