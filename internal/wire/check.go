@@ -309,11 +309,6 @@ func (w *walk) faultAt(start int) {
 	}
 }
 
-func (w *walk) fault(r rule, offset int) rule {
-	w.faultOffset = offset
-	return r
-}
-
 // inside notes that the fault lies in field number of a message of type parent.
 func (w *walk) inside(parent message, number int32) {
 	f, _ := fieldOf(parent, number)
