@@ -16,7 +16,7 @@ import (
 )
 
 // streamWorkersPerCPU bounds the goroutines that grpc-go keeps for calls: their grown stacks are reused. A call that finds
-// all of them waiting for a consumer gets a new goroutine.
+// all of them waiting for a consumer gets a new goroutine, so there are enough for the callers that usually wait.
 const streamWorkersPerCPU = 32
 
 // grpcOptions makes the server read into pooled buffers and hand them over undecoded.
