@@ -1,0 +1,144 @@
+package pooledotlp
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configgrpc"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/config/configretry"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/compression"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
+)
+
+// Protocol is an OTLP transport, as OTEL_EXPORTER_OTLP_PROTOCOL names them.
+type Protocol string
+
+// The protocols.
+const (
+	ProtocolGRPC         Protocol = "grpc"
+	ProtocolHTTPProtobuf Protocol = "http/protobuf"
+	ProtocolHTTPJSON     Protocol = "http/json"
+)
+
+// Optimizations switches everything on or off that this exporter does beyond the stock one.
+type Optimizations string
+
+// The positions of the switch.
+const (
+	OptimizationsAll  Optimizations = "all"
+	OptimizationsNone Optimizations = "none"
+)
+
+// Config is the configuration of the exporter. The protocol decides which client keys it has: see Unmarshal.
+type Config struct {
+	// Protocol is the transport; grpc by default.
+	Protocol Protocol `mapstructure:"protocol"`
+
+	// TimeoutConfig is the time each attempt to send may take.
+	TimeoutConfig exporterhelper.TimeoutConfig                             `mapstructure:",squash"`
+	QueueConfig   configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue"`
+	RetryConfig   configretry.BackOffConfig                                `mapstructure:"retry_on_failure"`
+
+	// RetryResourceExhausted makes a gRPC RESOURCE_EXHAUSTED without RetryInfo retryable. The specification lets a client
+	// give up on it; most backends and proxies mean "slow down".
+	RetryResourceExhausted bool `mapstructure:"retry_resource_exhausted"`
+
+	// Compression is the algorithm; empty means none.
+	Compression       compression.Algorithm `mapstructure:"compression"`
+	CompressionParams CompressionParams     `mapstructure:"compression_params"`
+	// CompressionMinSize is the encoded size in bytes under which a request is sent uncompressed. 0 compresses all.
+	CompressionMinSize int `mapstructure:"compression_min_size"`
+
+	Optimizations Optimizations   `mapstructure:"optimizations"`
+	Pool          connpool.Config `mapstructure:"pool"`
+	Buffers       BuffersConfig   `mapstructure:"buffers"`
+
+	// GRPC are the client's keys with protocol grpc. They stand at the top level of the configuration. Its Compression is
+	// not used, and a BalancerName other than the default switches the pool off.
+	GRPC configgrpc.ClientConfig `mapstructure:"grpc"`
+}
+
+// CompressionParams refines the compression.
+type CompressionParams struct {
+	// Level is 1 to 9; 0 is the algorithm's default.
+	Level int `mapstructure:"level"`
+}
+
+// BuffersConfig bounds the buffers kept for reuse.
+type BuffersConfig struct {
+	// MaxIdleBytes bounds the capacity of the buffers that wait for reuse.
+	MaxIdleBytes int64 `mapstructure:"max_idle_bytes"`
+	// TTL is how long a buffer may wait. 0 is without end.
+	TTL time.Duration `mapstructure:"ttl"`
+}
+
+var _ component.Config = (*Config)(nil)
+
+// Validate reports every fault of the configuration.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.Protocol != ProtocolGRPC {
+		errs = append(errs, unknownProtocol(c.Protocol))
+	} else if grpcHostPort(c.GRPC.Endpoint) == "" {
+		errs = append(errs, errors.New("`endpoint` must not be empty: give the backend's host:port"))
+	}
+	if err := compression.Validate(c.Compression, c.CompressionParams.Level); err != nil {
+		errs = append(errs, fmt.Errorf("`compression`, `compression_params::level`: %w", err))
+	}
+	if c.CompressionMinSize < 0 {
+		errs = append(errs, fmt.Errorf("`compression_min_size` must not be negative, found %d", c.CompressionMinSize))
+	}
+	switch c.Optimizations {
+	case OptimizationsAll:
+	case OptimizationsNone:
+		if c.Compression == compression.Brotli || c.CompressionParams.Level != 0 {
+			errs = append(errs, errors.New("`optimizations: none` has the stock compression, which knows neither brotli "+
+				"nor levels over gRPC: remove `compression_params` or set `optimizations: all`"))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("`optimizations` must be all or none, found %q", c.Optimizations))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate reports every fault of the section.
+func (c *BuffersConfig) Validate() error {
+	var errs []error
+	if c.MaxIdleBytes < 0 {
+		errs = append(errs, fmt.Errorf("`max_idle_bytes` must not be negative, found %d", c.MaxIdleBytes))
+	}
+	if c.TTL < 0 {
+		errs = append(errs, fmt.Errorf("`ttl` must not be negative, found %s", c.TTL))
+	}
+	return errors.Join(errs...)
+}
+
+func unknownProtocol(p Protocol) error {
+	return fmt.Errorf("`protocol` must be %s, found %q", ProtocolGRPC, p)
+}
+
+var dnsScheme = regexp.MustCompile(`^dns:///?`)
+
+// grpcHostPort strips the schemes that a gRPC endpoint may have, as the stock exporter does.
+func grpcHostPort(endpoint string) string {
+	endpoint = strings.TrimPrefix(endpoint, "http://")
+	endpoint = strings.TrimPrefix(endpoint, "https://")
+	return dnsScheme.ReplaceAllString(endpoint, "")
+}
+
+// pooled reports whether the connection pool is on.
+func (c *Config) pooled() bool {
+	return c.Optimizations == OptimizationsAll && c.GRPC.BalancerName == connpool.Name
+}
+
+// persistent reports whether the queue is on disk.
+func (c *Config) persistent() bool {
+	return c.QueueConfig.HasValue() && c.QueueConfig.Get().StorageID != nil
+}

@@ -1,0 +1,102 @@
+package pooledotlp
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+)
+
+// verdict is what an answer means.
+type verdict struct {
+	outcome attempt.Outcome
+	// err is for the exporter helper and for our own clients: nil, permanent, retryable, or retryable after a delay.
+	err error
+	// mayBeCompression says that the peer possibly does not know the compression of the request: the codes for that are
+	// also used for other faults, so only sending it again uncompressed can tell.
+	mayBeCompression bool
+}
+
+// judgeGRPC applies the table of https://opentelemetry.io/docs/specs/otlp/#failures to the error of a call.
+//
+// A client that is told "unauthenticated" gives its data up. But the credentials that the backend refused are ours, not
+// the client's; so are the address and the service behind it. Such faults go back as Unavailable, and are retried, until
+// someone mends our configuration.
+func judgeGRPC(err error, retryResourceExhausted bool) verdict {
+	if err == nil {
+		return verdict{outcome: attempt.Accepted}
+	}
+	st := status.Convert(err)
+	delay, hasRetryInfo := retryDelay(st)
+	retryable := func(outcome attempt.Outcome) verdict {
+		if delay > 0 {
+			return verdict{outcome: outcome, err: exporterhelper.NewThrottleRetry(err, delay)}
+		}
+		return verdict{outcome: outcome, err: err}
+	}
+	switch st.Code() {
+	case codes.OK:
+		return verdict{outcome: attempt.Accepted}
+	case codes.Canceled:
+		return retryable(attempt.Canceled)
+	case codes.DeadlineExceeded:
+		return retryable(attempt.DeadlineExceeded)
+	case codes.Unavailable:
+		if hasRetryInfo {
+			return retryable(attempt.Overloaded)
+		}
+		return retryable(attempt.Unavailable)
+	case codes.Aborted, codes.OutOfRange, codes.DataLoss:
+		return retryable(attempt.Failed)
+	case codes.ResourceExhausted:
+		switch {
+		case tooLarge(st):
+			return permanent(attempt.TooLarge, err)
+		case hasRetryInfo, retryResourceExhausted:
+			return retryable(attempt.Overloaded)
+		}
+		return permanent(attempt.Overloaded, err)
+	case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
+		return verdict{
+			outcome:          attempt.Failed,
+			err:              ownHopFault(err),
+			mayBeCompression: st.Code() == codes.Unimplemented,
+		}
+	case codes.InvalidArgument:
+		return permanent(attempt.Rejected, err)
+	default:
+		return permanent(attempt.Failed, err)
+	}
+}
+
+func permanent(outcome attempt.Outcome, err error) verdict {
+	return verdict{outcome: outcome, err: consumererror.NewPermanent(err)}
+}
+
+// ownHopFault tells our clients that the way is closed, not that their data is bad.
+func ownHopFault(err error) error {
+	return status.Error(codes.Unavailable, fmt.Sprintf("the backend refused this Collector, not the data: %v", err))
+}
+
+// retryDelay returns the delay of a google.rpc.RetryInfo, and whether there is one.
+func retryDelay(st *status.Status) (time.Duration, bool) {
+	for _, detail := range st.Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok {
+			return info.GetRetryDelay().AsDuration(), true
+		}
+	}
+	return 0, false
+}
+
+// tooLarge recognizes a message beyond a size limit. gRPC has no code of its own for it; these are the texts of grpc-go
+// and C++, and of Java.
+func tooLarge(st *status.Status) bool {
+	return strings.Contains(st.Message(), "larger than max") || strings.Contains(st.Message(), "exceeds maximum size")
+}

@@ -1,0 +1,95 @@
+package pooledotlp
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+func TestPartialSuccessIsCountedAndSaidOncePerInterval(t *testing.T) {
+	endpoint := startBackend(t, func(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+		r := ptraceotlp.NewExportResponse()
+		r.PartialSuccess().SetRejectedSpans(2)
+		r.PartialSuccess().SetErrorMessage("two were too old")
+		return r, nil
+	})
+	core, logs := observer.New(zap.WarnLevel)
+	tel := componenttest.NewTelemetry()
+	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
+	set := exportertest.NewNopSettings(NewFactory().Type())
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	set.Logger = zap.New(core)
+	e := newTracesExporter(t, set, newConfig(t, map[string]any{"endpoint": endpoint}))
+	startComponent(t, e, componenttest.NewNopHost())
+	ctx, _ := observed(context.Background())
+	for range 3 {
+		require.NoError(t, e.ConsumeTraces(ctx, spans(5)))
+	}
+
+	assert.EqualValues(t, 3, sumOf(t, tel, "otelcol_exporter_pooledotlp_partial_successes"))
+	assert.EqualValues(t, 6, sumOf(t, tel, "otelcol_exporter_pooledotlp_dropped_items"))
+	assert.EqualValues(t, 9, sumOf(t, tel, "otelcol_exporter_pooledotlp_items"))
+	require.Equal(t, 1, logs.Len())
+	assert.Equal(t, "two were too old", logs.All()[0].ContextMap()["message"])
+}
+
+func TestThePartialSuccessLogSumsUpWhatItDidNotSay(t *testing.T) {
+	core, logs := observer.New(zap.WarnLevel)
+	l := partialLog{logger: zap.New(core)}
+	start := time.Unix(1000, 0)
+	l.add(partialSuccess{rejected: 1}, start)
+	l.add(partialSuccess{rejected: 10}, start.Add(partialLogInterval-1))
+	l.add(partialSuccess{message: "careful"}, start.Add(partialLogInterval))
+	require.Equal(t, 2, logs.Len())
+	assert.Equal(t, map[string]any{"message": "careful", "rejected_items": int64(10), "responses": int64(2)}, logs.All()[1].ContextMap())
+}
+
+func TestResponsesOfEverySignalAreRead(t *testing.T) {
+	traces := ptraceotlp.NewExportResponse()
+	traces.PartialSuccess().SetRejectedSpans(1)
+	traces.PartialSuccess().SetErrorMessage("a")
+	metrics := pmetricotlp.NewExportResponse()
+	metrics.PartialSuccess().SetRejectedDataPoints(1)
+	metrics.PartialSuccess().SetErrorMessage("a")
+	logs := plogotlp.NewExportResponse()
+	logs.PartialSuccess().SetRejectedLogRecords(1)
+	logs.PartialSuccess().SetErrorMessage("a")
+	for _, marshal := range []func() ([]byte, error){traces.MarshalProto, metrics.MarshalProto, logs.MarshalProto} {
+		b, err := marshal()
+		require.NoError(t, err)
+		got, err := parseResponse(b)
+		require.NoError(t, err)
+		assert.Equal(t, partialSuccess{rejected: 1, message: "a"}, got)
+	}
+}
+
+// What pdata reads must be read here, and to the same values.
+func FuzzParseResponse(f *testing.F) {
+	r := ptraceotlp.NewExportResponse()
+	r.PartialSuccess().SetRejectedSpans(-3)
+	r.PartialSuccess().SetErrorMessage("why")
+	b, _ := r.MarshalProto()
+	f.Add(b)
+	f.Add([]byte{0x0a, 0x02, 0x08, 0x01, 0x0a, 0x03, 0x12, 0x01, 'x'})
+	f.Add([]byte{0x0a, 0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		want := ptraceotlp.NewExportResponse()
+		if want.UnmarshalProto(b) != nil {
+			_, _ = parseResponse(b)
+			return
+		}
+		got, err := parseResponse(b)
+		require.NoError(t, err)
+		assert.Equal(t, partialSuccess{want.PartialSuccess().RejectedSpans(), want.PartialSuccess().ErrorMessage()}, got)
+	})
+}

@@ -1,0 +1,269 @@
+package pooledotlp
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// counting is a backend that counts the spans it accepts, by name, and can be made to fail.
+type counting struct {
+	failing atomic.Bool
+	mu      sync.Mutex
+	seen    map[string]int
+	arrived chan struct{}
+}
+
+func newCounting() *counting { return &counting{seen: map[string]int{}, arrived: make(chan struct{}, 1000)} }
+
+func (c *counting) export(_ context.Context, r ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+	defer func() { c.arrived <- struct{}{} }()
+	if c.failing.Load() {
+		return ptraceotlp.NewExportResponse(), status.Error(codes.Unavailable, "not now")
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, rs := range r.Traces().ResourceSpans().All() {
+		for _, ss := range rs.ScopeSpans().All() {
+			for _, s := range ss.Spans().All() {
+				c.seen[s.Name()]++
+			}
+		}
+	}
+	return ptraceotlp.NewExportResponse(), nil
+}
+
+func (c *counting) total() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for _, times := range c.seen {
+		n += times
+	}
+	return n
+}
+
+func (c *counting) waitForCall(t *testing.T) {
+	t.Helper()
+	select {
+	case <-c.arrived:
+	case <-time.After(10 * time.Second):
+		t.Fatal("no call arrived")
+	}
+}
+
+func TestTheQueueSendsWhatItHoldsBeforeShutdownReturns(t *testing.T) {
+	for name, queue := range map[string]map[string]any{
+		"one by one":      {"num_consumers": 3},
+		"batched":         {"batch": map[string]any{"min_size": 50, "max_size": 70, "flush_timeout": "1h"}},
+		"batched by byte": {"sizer": "bytes", "queue_size": 1 << 20, "batch": map[string]any{"min_size": 2000, "max_size": 3000, "flush_timeout": "1h"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			backend := newCounting()
+			endpoint := startBackend(t, backend.export)
+			e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), newConfig(t, map[string]any{"endpoint": endpoint, "sending_queue": queue}))
+			require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
+			for range 20 {
+				require.NoError(t, e.ConsumeTraces(context.Background(), spans(17)))
+			}
+			require.NoError(t, e.Shutdown(context.Background()))
+			assert.Equal(t, 20*17, backend.total())
+			stats := e.(tracesExporter).pooled.Stats()
+			assert.Zero(t, stats.InUse, "every buffer is back: %+v", stats)
+		})
+	}
+}
+
+func TestTheQueueRetries(t *testing.T) {
+	backend := newCounting()
+	backend.failing.Store(true)
+	endpoint := startBackend(t, backend.export)
+	tel := componenttest.NewTelemetry()
+	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
+	set := exportertest.NewNopSettings(NewFactory().Type())
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	e := newTracesExporter(t, set, newConfig(t, map[string]any{
+		"endpoint": endpoint, "sending_queue": map[string]any{"wait_for_result": true},
+		"retry_on_failure": map[string]any{"initial_interval": "1ms", "max_interval": "1ms"},
+	}))
+	startComponent(t, e, componenttest.NewNopHost())
+	done := make(chan error, 1)
+	go func() { done <- e.ConsumeTraces(context.Background(), spans(9)) }()
+	backend.waitForCall(t)
+	backend.waitForCall(t)
+	backend.failing.Store(false)
+	require.NoError(t, <-done)
+	assert.Equal(t, 9, backend.total())
+	assert.Positive(t, sumOf(t, tel, "otelcol_exporter_pooledotlp_retries"))
+	assert.EqualValues(t, 9, sumOf(t, tel, "otelcol_exporter_sent_spans"), "counted once, though two chains of the helper are involved")
+}
+
+func TestWhatTheQueueDropsIsCountedByReason(t *testing.T) {
+	for reason, c := range map[string]struct {
+		answer error
+		keys   map[string]any
+	}{
+		dropRejected:         {answer: status.Error(codes.InvalidArgument, "bad")},
+		dropRetriesExhausted: {answer: status.Error(codes.Unavailable, ""), keys: map[string]any{"retry_on_failure": map[string]any{"initial_interval": "1ms", "max_interval": "1ms", "max_elapsed_time": "10ms"}}},
+		dropShutdown:         {answer: status.Error(codes.Unavailable, ""), keys: map[string]any{"retry_on_failure": map[string]any{"initial_interval": "1h", "max_interval": "1h", "max_elapsed_time": "0s"}}},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			called := make(chan struct{}, 1000)
+			endpoint := startBackend(t, func(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+				called <- struct{}{}
+				return ptraceotlp.NewExportResponse(), c.answer
+			})
+			tel := componenttest.NewTelemetry()
+			t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
+			set := exportertest.NewNopSettings(NewFactory().Type())
+			set.TelemetrySettings = tel.NewTelemetrySettings()
+			keys := map[string]any{"endpoint": endpoint}
+			for k, v := range c.keys {
+				keys[k] = v
+			}
+			e := newTracesExporter(t, set, newConfig(t, keys))
+			require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
+			require.NoError(t, e.ConsumeTraces(context.Background(), spans(4)))
+			<-called
+			if reason == dropRetriesExhausted {
+				require.Eventually(t, func() bool {
+					_, err := tel.GetMetric("otelcol_exporter_pooledotlp_dropped_items")
+					return err == nil
+				}, 10*time.Second, time.Millisecond)
+			}
+			require.NoError(t, e.Shutdown(context.Background()))
+			metric, err := tel.GetMetric("otelcol_exporter_pooledotlp_dropped_items")
+			require.NoError(t, err)
+			assert.Equal(t, map[string]int64{reason: 4}, byAttribute(t, metric, "reason"))
+		})
+	}
+}
+
+// memoryStorage is a storage extension whose contents outlive its clients.
+type memoryStorage struct {
+	component.StartFunc
+	component.ShutdownFunc
+	mu   sync.Mutex
+	data map[string][]byte
+	// fail makes writes fail, as on a full disk.
+	fail atomic.Bool
+}
+
+var errDiskFull = errors.New("no space left on device")
+
+func (s *memoryStorage) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
+	return &memoryClient{s}, nil
+}
+
+type memoryClient struct{ *memoryStorage }
+
+func (c *memoryClient) Get(ctx context.Context, key string) ([]byte, error) {
+	op := storage.GetOperation(key)
+	err := c.Batch(ctx, op)
+	return op.Value, err
+}
+
+func (c *memoryClient) Set(ctx context.Context, key string, value []byte) error {
+	return c.Batch(ctx, storage.SetOperation(key, value))
+}
+
+func (c *memoryClient) Delete(ctx context.Context, key string) error {
+	return c.Batch(ctx, storage.DeleteOperation(key))
+}
+
+func (c *memoryClient) Batch(_ context.Context, ops ...*storage.Operation) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, op := range ops {
+		if op.Type != storage.Get && c.fail.Load() {
+			return errDiskFull
+		}
+	}
+	for _, op := range ops {
+		switch op.Type {
+		case storage.Get:
+			op.Value = c.data[op.Key]
+		case storage.Set:
+			c.data[op.Key] = append([]byte(nil), op.Value...)
+		case storage.Delete:
+			delete(c.data, op.Key)
+		}
+	}
+	return nil
+}
+
+func (*memoryClient) Close(context.Context) error { return nil }
+
+type hostWith struct {
+	component.Host
+	extensions map[component.ID]component.Component
+}
+
+func (h hostWith) GetExtensions() map[component.ID]component.Component { return h.extensions }
+
+func storageHost(s *memoryStorage) component.Host {
+	return hostWith{componenttest.NewNopHost(), map[component.ID]component.Component{component.MustNewID("file_storage"): s}}
+}
+
+func TestWhatIsOnDiskIsSentAfterARestart(t *testing.T) {
+	for name, queue := range map[string]map[string]any{
+		"one by one": {"storage": "file_storage"},
+		"batched":    {"storage": "file_storage", "batch": map[string]any{"min_size": 30, "flush_timeout": "10ms"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := &memoryStorage{data: map[string][]byte{}}
+			backend := newCounting()
+			backend.failing.Store(true)
+			endpoint := startBackend(t, backend.export)
+			cfg := newConfig(t, map[string]any{"endpoint": endpoint, "sending_queue": queue})
+			set := exportertest.NewNopSettings(NewFactory().Type())
+
+			first := newTracesExporter(t, set, cfg)
+			require.NoError(t, first.Start(context.Background(), storageHost(disk)))
+			// An answer without an error means "on disk", for callers that are a queue themselves too.
+			ctx, seen := observed(context.Background())
+			for range 5 {
+				require.NoError(t, first.ConsumeTraces(ctx, spans(10)))
+			}
+			backend.waitForCall(t)
+			require.NoError(t, first.Shutdown(context.Background()))
+			assert.Zero(t, backend.total())
+			assert.NotEmpty(t, seen.outcomes)
+
+			backend.failing.Store(false)
+			second := newTracesExporter(t, set, cfg)
+			require.NoError(t, second.Start(context.Background(), storageHost(disk)))
+			require.Eventually(t, func() bool { return backend.total() >= 50 }, 10*time.Second, time.Millisecond)
+			require.NoError(t, second.Shutdown(context.Background()))
+			assert.Equal(t, 50, backend.total())
+		})
+	}
+}
+
+func TestAFullDiskRefuses(t *testing.T) {
+	disk := &memoryStorage{data: map[string][]byte{}}
+	backend := newCounting()
+	endpoint := startBackend(t, backend.export)
+	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), newConfig(t, map[string]any{
+		"endpoint": endpoint, "sending_queue": map[string]any{"storage": "file_storage"},
+	}))
+	startComponent(t, e, storageHost(disk))
+	disk.fail.Store(true)
+	require.ErrorIs(t, e.ConsumeTraces(context.Background(), spans(1)), errDiskFull)
+	disk.fail.Store(false)
+	require.NoError(t, e.ConsumeTraces(context.Background(), spans(1)))
+	require.Eventually(t, func() bool { return backend.total() == 1 }, 10*time.Second, time.Millisecond)
+}

@@ -1,0 +1,153 @@
+package pooledotlp
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/exporter"
+	"go.uber.org/zap"
+	"google.golang.org/grpc/mem"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/compression"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
+)
+
+// transport carries payloads to the backend.
+type transport interface {
+	start(ctx context.Context, host component.Host) error
+	// send makes one try. It borrows the payload; compressed says whether the payload is in the configured compression.
+	send(ctx context.Context, payload mem.BufferSlice, compressed bool) (partialSuccess, verdict)
+	stats() connpool.Stats
+	shutdown() error
+}
+
+// sender makes the tries to send requests, and tells about them. It is safe for concurrent use.
+type sender struct {
+	cfg       *Config
+	logger    *zap.Logger
+	buffers   mem.BufferPool
+	transport transport
+	telemetry *telemetry
+	backend   *backend
+	partials  partialLog
+
+	// compressor is nil when the exporter does not compress.
+	compressor *compression.Compressor
+	// uncompressed is set when the backend took a request uncompressed that it had refused compressed.
+	uncompressed atomic.Bool
+	// stopping is set when the exporter shuts down.
+	stopping atomic.Bool
+}
+
+func newSender(cfg *Config, set exporter.Settings, signal wire.Signal, pooled *bufpool.Pool) (*sender, error) {
+	s := &sender{cfg: cfg, logger: set.Logger, backend: newBackend(set.Logger), partials: partialLog{logger: set.Logger}}
+	var transportBuffers mem.BufferPool
+	if pooled != nil {
+		s.buffers, transportBuffers = pooled, pooled
+	}
+	if cfg.Optimizations == OptimizationsAll && cfg.Compression != compression.None && cfg.Compression != "" {
+		var err error
+		if s.compressor, err = compression.For(cfg.Compression, cfg.CompressionParams.Level); err != nil {
+			return nil, err
+		}
+	}
+	s.transport = newGRPCTransport(cfg, set, signal, transportBuffers)
+	var err error
+	s.telemetry, err = newTelemetry(set, signal, s.transport.stats, pooled)
+	return s, err
+}
+
+func (s *sender) start(ctx context.Context, host component.Host) error {
+	s.backend.host = host
+	return s.transport.start(ctx, host)
+}
+
+func (s *sender) shutdown() error {
+	s.telemetry.shutdown()
+	return s.transport.shutdown()
+}
+
+// send makes one try to send a request, or two when the backend may not know the compression.
+func (s *sender) send(ctx context.Context, r *request) error {
+	r.attempts++
+	if r.attempts > 1 {
+		s.telemetry.retried(ctx)
+	}
+	payload, compressed, err := s.pack(ctx, r)
+	if err != nil {
+		return consumererror.NewPermanent(err)
+	}
+	v := s.try(ctx, r, payload, compressed)
+	payload.Free()
+	if compressed && v.mayBeCompression {
+		if v = s.try(ctx, r, r.wire.Buffers(), false); v.outcome == attempt.Accepted {
+			s.compressionRefused(ctx)
+		}
+	}
+	return v.err
+}
+
+// pack returns what goes over the wire, with references of its own, and whether that is in the configured compression.
+func (s *sender) pack(ctx context.Context, r *request) (mem.BufferSlice, bool, error) {
+	plain := r.wire.Buffers()
+	if s.compressor == nil || r.wire.Bytes() < s.cfg.CompressionMinSize || s.uncompressed.Load() {
+		plain.Ref()
+		// With optimizations off the transport compresses by itself, as the stock exporter's does.
+		stock := s.cfg.Optimizations == OptimizationsNone && s.cfg.GRPC.Compression.IsCompressed()
+		return plain, stock, nil
+	}
+	start := time.Now()
+	compressed, err := s.compressor.Compress(plain, s.buffers)
+	if err != nil {
+		return nil, false, err
+	}
+	s.telemetry.compressed(ctx, time.Since(start))
+	return mem.BufferSlice{compressed}, true, nil
+}
+
+// try makes one try with one form of a request.
+func (s *sender) try(ctx context.Context, r *request, payload mem.BufferSlice, compressed bool) verdict {
+	start := time.Now()
+	response, v := s.transport.send(ctx, payload, compressed)
+	a := attempt.Attempt{Items: r.wire.Items(), Bytes: payload.Len(), Latency: time.Since(start), Outcome: v.outcome}
+	attempt.Report(ctx, a)
+	s.telemetry.attempted(ctx, a, r.wire.Bytes())
+	s.backend.observe(v)
+	if v.outcome == attempt.Accepted {
+		s.telemetry.accepted(ctx, int64(a.Items)-response.rejected)
+		if !response.empty() {
+			s.telemetry.partialSuccess(ctx, response.rejected)
+			s.partials.add(response, time.Now())
+		}
+	}
+	return v
+}
+
+// compressionRefused remembers that the backend does not know the compression.
+func (s *sender) compressionRefused(ctx context.Context) {
+	s.telemetry.compressionRefused(ctx)
+	if s.uncompressed.CompareAndSwap(false, true) {
+		s.logger.Warn("The backend refuses the compression and takes uncompressed requests. Sending uncompressed from now on.",
+			zap.String("compression", string(s.cfg.Compression)))
+	}
+}
+
+// dropped counts items that the queue gives up.
+func (s *sender) dropped(err error, items int) {
+	reason := dropRetriesExhausted
+	switch {
+	case consumererror.IsPermanent(err):
+		reason = dropRejected
+	case s.stopping.Load() && s.cfg.persistent():
+		return // they stay on disk
+	case s.stopping.Load():
+		reason = dropShutdown
+	}
+	s.telemetry.dropped(context.Background(), reason, items)
+}

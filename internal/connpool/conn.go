@@ -1,0 +1,162 @@
+package connpool
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/status"
+)
+
+// conn is one sub-connection. Its atomics are written by calls as they start and end, the rest is guarded by the
+// balancer's mu.
+type conn struct {
+	balancer *poolBalancer
+	slot     *slot
+	sub      balancer.SubConn
+	// done is the method of the same name, bound once so that a pick allocates nothing.
+	done func(balancer.DoneInfo)
+
+	inFlight atomic.Int64
+	// failures counts calls that failed in a row.
+	failures atomic.Int64
+
+	state connectivity.State
+	// failing is set by a failed attempt to connect and cleared by a successful one, so that the pool reports an error
+	// between attempts instead of making callers wait through all of them.
+	failing bool
+	// retireAt is when the connection is replaced for its age; zero is never.
+	retireAt time.Time
+	// checkAt is when the next health check is due; zero is never or under way.
+	checkAt time.Time
+}
+
+// connect opens a connection for a slot, or returns nil when grpc-go is closing. The caller holds mu.
+func (b *poolBalancer) connect(s *slot) *conn {
+	c := &conn{balancer: b, slot: s, state: connectivity.Connecting}
+	c.done = c.finish
+	sub, err := b.cc.NewSubConn(s.endpoint.Addresses, balancer.NewSubConnOptions{StateListener: func(st balancer.SubConnState) {
+		b.onState(c, st)
+	}})
+	if err != nil {
+		b.lastErr = err
+		return nil
+	}
+	c.sub = sub
+	sub.Connect()
+	return c
+}
+
+// disconnect closes a connection; grpc-go lets its calls in flight finish. The caller holds mu.
+func (b *poolBalancer) disconnect(c *conn) {
+	if c == nil {
+		return
+	}
+	if c.state == connectivity.Ready {
+		b.pool.counters.closed.Add(1)
+	}
+	c.sub.Shutdown()
+}
+
+// onState follows what grpc-go says about a connection.
+func (b *poolBalancer) onState(c *conn, st balancer.SubConnState) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := c.slot
+	if b.closed || (c != s.current && c != s.next) {
+		return
+	}
+	if c.state == connectivity.Ready && st.ConnectivityState != connectivity.Ready {
+		b.pool.counters.closed.Add(1)
+	}
+	c.state = st.ConnectivityState
+	now := time.Now()
+	switch c.state {
+	case connectivity.Ready:
+		b.onReady(c, now)
+	case connectivity.Idle:
+		// The server closed the connection: its address may be gone too.
+		b.cc.ResolveNow(resolver.ResolveNowOptions{})
+		c.sub.Connect()
+	case connectivity.TransientFailure:
+		c.failing = true
+		b.lastErr = st.ConnectionError
+		b.cc.ResolveNow(resolver.ResolveNowOptions{})
+	}
+	b.publish(now)
+	b.nudge()
+}
+
+func (b *poolBalancer) onReady(c *conn, now time.Time) {
+	cfg, s := &b.pool.cfg, c.slot
+	b.pool.counters.opened.Add(1)
+	c.failing = false
+	c.failures.Store(0)
+	if age := cfg.MaxConnectionAge; age > 0 {
+		c.retireAt = now.Add(age - time.Duration(rand.Float64()*0.1*float64(age)))
+	}
+	if cfg.HealthCheck.Enabled {
+		c.checkAt = now.Add(cfg.HealthCheck.Interval)
+		if s.suspect {
+			c.checkAt = now
+		}
+	}
+	if c == s.next {
+		b.disconnect(s.current)
+		s.current, s.next = c, nil
+	}
+}
+
+// finish is called when a call ends.
+func (c *conn) finish(info balancer.DoneInfo) {
+	b := c.balancer
+	c.inFlight.Add(-1)
+	b.inFlight.Add(-1)
+	switch status.Code(info.Err) {
+	case codes.Canceled:
+		// The caller gave up; that says nothing about the connection.
+	case codes.Unavailable, codes.DeadlineExceeded:
+		limit := int64(b.pool.cfg.Ejection.ConsecutiveFailures)
+		if failures := c.failures.Add(1); limit > 0 && failures == limit {
+			b.nudge()
+		}
+	default:
+		// Any other answer, an error included, came through the connection. The load spares the common case a write to
+		// a line that other calls share.
+		if c.failures.Load() != 0 {
+			c.failures.Store(0)
+		}
+	}
+}
+
+// picker hands out the connections that were ready when it was made.
+type picker struct {
+	balancer *poolBalancer
+	conns    []*conn
+	target   int64
+}
+
+// Pick returns the connection with the fewest calls in flight. It looks at all of them: sampling two would be cheaper,
+// but leaves connections up to twice as loaded as others, and fifty loads are nothing against sending a request.
+func (p *picker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
+	b := p.balancer
+	start := int(b.rotation.Add(1)) % len(p.conns)
+	best := p.conns[start]
+	least := best.inFlight.Load()
+	for i := 1; i < len(p.conns) && least > 0; i++ {
+		c := p.conns[(start+i)%len(p.conns)]
+		if n := c.inFlight.Load(); n < least {
+			best, least = c, n
+		}
+	}
+	best.inFlight.Add(1)
+	b.pool.counters.picks.Add(1)
+	if b.load.observe(least, b.inFlight.Add(1), p.target) && b.growthAsked.CompareAndSwap(false, true) {
+		b.nudge()
+	}
+	return balancer.PickResult{SubConn: best.sub, Done: best.done}, nil
+}

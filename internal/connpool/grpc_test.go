@@ -1,0 +1,227 @@
+package connpool
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+)
+
+// The health service is the simplest there is; here it also stands for the service that is called. Its Watch is not used.
+
+// slowHealth answers after a delay, and counts.
+type slowHealth struct {
+	healthpb.UnimplementedHealthServer
+	delay time.Duration
+	calls atomic.Int64
+}
+
+func (s *slowHealth) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
+	s.calls.Add(1)
+	select {
+	case <-time.After(s.delay):
+	case <-ctx.Done():
+	}
+	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
+}
+
+// startServer serves on loopback and returns its address.
+func startServer(t testing.TB, h healthpb.HealthServer, options ...grpc.ServerOption) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := grpc.NewServer(options...)
+	healthpb.RegisterHealthServer(server, h)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(l) }()
+	t.Cleanup(func() { server.Stop(); <-done })
+	return l.Addr().String()
+}
+
+func dial(t testing.TB, target string, options ...grpc.DialOption) healthpb.HealthClient {
+	t.Helper()
+	cc, err := grpc.NewClient(target, append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = cc.Close() })
+	return healthpb.NewHealthClient(cc)
+}
+
+// swallow is a TCP proxy that can stop to forward what has been connected, without closing it: a black hole. New
+// connections work.
+type swallow struct {
+	listener net.Listener
+	target   string
+	mu       sync.Mutex
+	conns    []net.Conn
+	holes    []*atomic.Bool
+	all      sync.WaitGroup
+}
+
+func startSwallow(t testing.TB, target string) *swallow {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &swallow{listener: l, target: target}
+	p.all.Go(p.accept)
+	t.Cleanup(func() {
+		l.Close()
+		p.closeAll()
+		p.all.Wait()
+	})
+	return p
+}
+
+func (p *swallow) accept() {
+	for {
+		in, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", p.target)
+		if err != nil {
+			in.Close()
+			continue
+		}
+		hole := &atomic.Bool{}
+		p.mu.Lock()
+		p.conns = append(p.conns, in, out)
+		p.holes = append(p.holes, hole)
+		p.mu.Unlock()
+		for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+			p.all.Go(func() {
+				_, _ = io.Copy(holeWriter{pair[1], hole}, pair[0])
+				pair[1].Close()
+			})
+		}
+	}
+}
+
+type holeWriter struct {
+	net.Conn
+	hole *atomic.Bool
+}
+
+func (w holeWriter) Write(b []byte) (int, error) {
+	if w.hole.Load() {
+		return len(b), nil
+	}
+	return w.Conn.Write(b)
+}
+
+func (p *swallow) closeAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		c.Close()
+	}
+}
+
+// swallowFirst makes the first connection a black hole.
+func (p *swallow) swallowFirst() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.holes[0].Store(true)
+}
+
+func TestARealClientSpreadsItsCallsOverConnectionsToEveryAddress(t *testing.T) {
+	a, b := &slowHealth{delay: 20 * time.Millisecond}, &slowHealth{delay: 20 * time.Millisecond}
+	// As DNS would: one name, two addresses.
+	names := manual.NewBuilderWithScheme("test")
+	names.InitialState(resolver.State{Endpoints: []resolver.Endpoint{
+		{Addresses: []resolver.Address{{Addr: startServer(t, a)}}}, {Addresses: []resolver.Address{{Addr: startServer(t, b)}}},
+	}})
+	cfg := DefaultConfig()
+	cfg.MaxConnections = 8
+	p := New(cfg)
+	defer p.Close()
+	client := dial(t, "test:///backend", p.DialOption(), grpc.WithResolvers(names))
+
+	var callers sync.WaitGroup
+	for range 64 {
+		callers.Go(func() {
+			for range 50 {
+				_, err := client.Check(context.Background(), &healthpb.HealthCheckRequest{})
+				assert.NoError(t, err)
+			}
+		})
+	}
+	callers.Wait()
+
+	s := p.Stats()
+	assert.Equal(t, 8, s.Ready)
+	assert.EqualValues(t, 64*50, s.Picks)
+	assert.Zero(t, s.InFlight)
+	assert.InEpsilon(t, a.calls.Load(), b.calls.Load(), 0.1)
+}
+
+func TestABlackHoleUnderRealTraffic(t *testing.T) {
+	server := startServer(t, health.NewServer())
+	proxy := startSwallow(t, server)
+	cfg := DefaultConfig()
+	cfg.MinConnections = 3
+	cfg.HealthCheck.Interval, cfg.HealthCheck.Timeout = 200*time.Millisecond, 100*time.Millisecond
+	p := New(cfg)
+	defer p.Close()
+	client := dial(t, proxy.listener.Addr().String(), p.DialOption())
+	call := func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		_, err := client.Check(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
+		return err
+	}
+	require.Eventually(t, func() bool { return call() == nil && p.Stats().Ready == 3 }, 10*time.Second, 10*time.Millisecond)
+
+	proxy.swallowFirst()
+	start := time.Now()
+	require.Eventually(t, func() bool { _ = call(); return p.Stats().FailedChecks+p.Stats().Ejections > 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.Stats().Ready+p.Stats().Ejected == 3 }, 10*time.Second, time.Millisecond)
+	assert.Less(t, time.Since(start), 2*cfg.HealthCheck.Interval+time.Second, "two intervals, and room for a busy machine")
+	for range 100 {
+		require.NoError(t, call())
+	}
+}
+
+func TestADifferentClientMayNameThePoolInItsServiceConfiguration(t *testing.T) {
+	server := startServer(t, health.NewServer())
+	for _, cfg := range []string{`{"loadBalancingPolicy":"connection_pool"}`, `{"loadBalancingConfig":[{"connection_pool":{}}]}`} {
+		client := dial(t, server, grpc.WithDefaultServiceConfig(cfg))
+		_, err := client.Check(context.Background(), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
+		require.NoError(t, err)
+	}
+}
+
+func TestConfigurationDefaultsAreValidAndFaultsAreAllReported(t *testing.T) {
+	cfg := DefaultConfig()
+	require.NoError(t, cfg.Validate())
+	require.NoError(t, cfg.HealthCheck.Validate())
+	require.NoError(t, cfg.Ejection.Validate())
+	require.NoError(t, (&HealthCheckConfig{Interval: -1}).Validate(), "switched off")
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, connections := range []int{1, 8, 50} {
+		b.Run(map[int]string{1: "1 connection", 8: "8 connections", 50: "50 connections"}[connections], func(b *testing.B) {
+			client := &fakeClient{}
+			p, _ := startPool(b, client, func(c *Config) { c.MinConnections, c.MaxConnections = connections, connections }, "a:1")
+			require.Eventually(b, func() bool { return p.Stats().Ready == connections }, 10*time.Second, time.Millisecond)
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					client.pick(b).end(nil)
+				}
+			})
+		})
+	}
+}

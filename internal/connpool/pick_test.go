@@ -1,0 +1,175 @@
+package connpool
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+)
+
+func TestAPickGoesToTheConnectionWithTheFewestCallsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		startPool(t, client, func(c *Config) { c.MinConnections = 3 }, "a:1")
+		synctest.Wait()
+		load := map[*fakeSub]int{}
+		var calls []call
+		for range 9 {
+			c := client.pick(t)
+			load[c.sub]++
+			calls = append(calls, c)
+		}
+		require.Len(t, load, 3)
+		for _, n := range load {
+			assert.Equal(t, 3, n)
+		}
+		// Two calls end on one connection: the next two go there.
+		freed := calls[0].sub
+		for _, c := range calls {
+			if c.sub == freed {
+				c.end(nil)
+			}
+		}
+		for range 3 {
+			assert.Same(t, freed, client.pick(t).sub)
+		}
+	})
+}
+
+func TestConnectionsAreUsedEvenlyAtLowAndAtHighLoad(t *testing.T) {
+	for name, inFlight := range map[string]int{"one call at a time": 1, "37 at a time": 37, "500 at a time": 500} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := &fakeClient{}
+				startPool(t, client, func(c *Config) { c.MinConnections, c.MaxConnections = 8, 8 }, "a:1")
+				synctest.Wait()
+				picks := map[*fakeSub]int{}
+				queue := make([]call, 0, inFlight)
+				const total = 16000
+				for range total {
+					if len(queue) == inFlight {
+						queue[0].end(nil)
+						queue = queue[1:]
+					}
+					c := client.pick(t)
+					picks[c.sub]++
+					queue = append(queue, c)
+				}
+				require.Len(t, picks, 8)
+				for _, n := range picks {
+					assert.InEpsilon(t, total/8, n, 0.1)
+				}
+			})
+		})
+	}
+}
+
+func TestThePoolReportsItsConnectivity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{manual: true}
+		_, b := startPool(t, client, func(c *Config) { c.MinConnections = 2 }, "a:1")
+		synctest.Wait()
+		first, second := client.live()[0], client.live()[1]
+		assert.Equal(t, connectivity.Connecting, client.currentState().ConnectivityState)
+		_, err := client.currentState().Picker.Pick(balancer.PickInfo{})
+		require.ErrorIs(t, err, balancer.ErrNoSubConnAvailable)
+
+		first.become(connectivity.TransientFailure)
+		assert.Equal(t, connectivity.Connecting, client.currentState().ConnectivityState)
+		second.become(connectivity.TransientFailure)
+		assert.Equal(t, connectivity.TransientFailure, client.currentState().ConnectivityState)
+		_, err = client.currentState().Picker.Pick(balancer.PickInfo{})
+		require.EqualError(t, err, "connection to a:1 refused")
+
+		// Between attempts callers hear of the failure instead of waiting.
+		first.become(connectivity.Idle)
+		first.become(connectivity.Connecting)
+		assert.Equal(t, connectivity.TransientFailure, client.currentState().ConnectivityState)
+		assert.Equal(t, 2, first.connects, "a connection that ends is opened again")
+		assert.Positive(t, client.resolves)
+
+		first.become(connectivity.Ready)
+		assert.Equal(t, connectivity.Ready, client.currentState().ConnectivityState)
+		assert.Same(t, first, client.pick(t).sub)
+		b.ExitIdle()
+		b.UpdateSubConnState(first, balancer.SubConnState{})
+	})
+}
+
+func TestAddressesComeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		_, b := startPool(t, client, func(c *Config) { c.MinConnections = 2 }, "a:1", "b:1")
+		synctest.Wait()
+		count := func() map[string]int {
+			m := map[string]int{}
+			for _, s := range client.live() {
+				m[s.addr]++
+			}
+			return m
+		}
+		assert.Equal(t, map[string]int{"a:1": 2, "b:1": 2}, count())
+		require.NoError(t, b.UpdateClientConnState(endpoints("b:1", "c:1")))
+		synctest.Wait()
+		assert.Equal(t, map[string]int{"b:1": 2, "c:1": 2}, count())
+
+		require.ErrorIs(t, b.UpdateClientConnState(endpoints()), balancer.ErrBadResolverState)
+		b.ResolverError(errors.New("no such host"))
+		assert.Equal(t, connectivity.Ready, client.currentState().ConnectivityState, "what there is goes on")
+	})
+}
+
+func TestANameThatDoesNotResolveIsReported(t *testing.T) {
+	client := &fakeClient{}
+	b := newPoolBalancer(client)
+	b.ResolverError(errors.New("no such host"))
+	assert.Equal(t, connectivity.TransientFailure, client.currentState().ConnectivityState)
+	_, err := client.currentState().Picker.Pick(balancer.PickInfo{})
+	require.EqualError(t, err, "no such host")
+	b.Close()
+	b.Close()
+	b.ResolverError(errors.New("after the end"))
+	require.NoError(t, b.UpdateClientConnState(endpoints("a:1")))
+	assert.Empty(t, client.live())
+}
+
+func TestMoreAddressesThanConnectionsGetOneEach(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		startPool(t, client, func(c *Config) { c.MinConnections, c.MaxConnections = 2, 3 }, "a:1", "b:1", "c:1", "d:1")
+		synctest.Wait()
+		assert.Len(t, client.live(), 4)
+	})
+}
+
+func TestAClientThatKnowsTheNameOnlyGetsTheDefaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		b := builder{}.Build(client, balancer.BuildOptions{})
+		state := endpoints("a:1")
+		var err error
+		state.BalancerConfig, err = builder{}.ParseConfig(json.RawMessage(`{}`))
+		require.NoError(t, err)
+		require.NoError(t, b.UpdateClientConnState(state))
+		synctest.Wait()
+		assert.Len(t, client.live(), DefaultConfig().MinConnections)
+		client.pick(t).end(nil)
+		b.Close()
+		assert.Empty(t, client.live())
+	})
+	_, err := builder{}.ParseConfig(json.RawMessage(`[`))
+	require.Error(t, err)
+}
+
+func TestEndpointsAreToldApartByTheirAddresses(t *testing.T) {
+	a := resolver.Endpoint{Addresses: []resolver.Address{{Addr: "a:1"}, {Addr: "a:2"}}}
+	b := resolver.Endpoint{Addresses: []resolver.Address{{Addr: "a:1"}}}
+	assert.True(t, sameEndpoint(a, a))
+	assert.False(t, sameEndpoint(a, b))
+}

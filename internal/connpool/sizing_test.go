@@ -1,0 +1,156 @@
+package connpool
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"google.golang.org/grpc/connectivity"
+)
+
+// hold starts calls until n are in flight.
+func hold(t testing.TB, client *fakeClient, n int) []call {
+	t.Helper()
+	var calls []call
+	for range n {
+		calls = append(calls, client.pick(t))
+	}
+	return calls
+}
+
+func TestThePoolGrowsUnderSustainedLoadAndShrinksWithoutIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		p, _ := startPool(t, client, func(c *Config) { c.IdleTimeout = time.Minute }, "a:1")
+		synctest.Wait()
+		calls := hold(t, client, 200)
+		assert.Len(t, client.live(), 1, "not before a window has passed")
+		time.Sleep(20 * growthWindow)
+		synctest.Wait()
+		assert.Len(t, client.live(), 50, "as many as 200 calls at 4 each need")
+		for _, c := range calls {
+			c.end(nil)
+		}
+		time.Sleep(30 * time.Second)
+		assert.Len(t, client.live(), 50)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		assert.Len(t, client.live(), 1)
+		s := p.Stats()
+		assert.Equal(t, 1, s.Ready)
+		assert.EqualValues(t, 50, s.Opened)
+		assert.EqualValues(t, 49, s.Closed)
+		assert.EqualValues(t, 200, s.Picks)
+		assert.Zero(t, s.InFlight)
+	})
+}
+
+func TestThePoolNeverExceedsItsMaximum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		startPool(t, client, func(c *Config) { c.MaxConnections = 7 }, "a:1", "b:1")
+		synctest.Wait()
+		calls := hold(t, client, 500)
+		time.Sleep(time.Minute)
+		byAddress := map[string]int{}
+		for _, s := range client.live() {
+			byAddress[s.addr]++
+		}
+		assert.Equal(t, 7, byAddress["a:1"]+byAddress["b:1"])
+		assert.InDelta(t, 3.5, byAddress["a:1"], 0.5, "spread over the addresses")
+		for _, c := range calls {
+			c.end(nil)
+		}
+	})
+}
+
+func TestABurstDoesNotOpenConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		startPool(t, client, nil, "a:1")
+		synctest.Wait()
+		for range 10 {
+			for _, c := range hold(t, client, 5) { // one of five finds the connection at its target
+				c.end(nil)
+			}
+			time.Sleep(growthWindow)
+		}
+		assert.Len(t, client.live(), 1)
+	})
+}
+
+func TestThePoolDoesNotGrowWhileItsNewConnectionsAreNotThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		startPool(t, client, nil, "a:1")
+		synctest.Wait()
+		client.mu.Lock()
+		client.manual = true
+		client.mu.Unlock()
+		hold(t, client, 100)
+		time.Sleep(10 * growthWindow)
+		synctest.Wait()
+		assert.Len(t, client.live(), 2)
+		for _, s := range client.live()[1:] {
+			s.become(connectivity.Ready)
+		}
+		time.Sleep(growthWindow)
+		synctest.Wait()
+		assert.Len(t, client.live(), 4)
+	})
+}
+
+func TestShrinkingTakesWhatIsNotReadyFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		startPool(t, client, func(c *Config) { c.IdleTimeout = time.Minute }, "a:1")
+		synctest.Wait()
+		calls := hold(t, client, 8)
+		time.Sleep(5 * growthWindow)
+		synctest.Wait()
+		kept := client.live()[0]
+		for _, s := range client.live()[1:] {
+			s.become(connectivity.TransientFailure)
+		}
+		for _, c := range calls {
+			c.end(nil)
+		}
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		assert.Equal(t, []*fakeSub{kept}, client.live())
+	})
+}
+
+func TestOldConnectionsAreReplacedWithoutAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		startPool(t, client, func(c *Config) { c.MaxConnectionAge = time.Hour }, "a:1")
+		synctest.Wait()
+		old := client.live()[0]
+		client.mu.Lock()
+		client.manual = true
+		client.mu.Unlock()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		assert.Len(t, client.live(), 2)
+		assert.Same(t, old, client.pick(t).sub, "until the new one is there")
+		client.live()[1].become(connectivity.Ready)
+		assert.True(t, old.isShut())
+		assert.NotSame(t, old, client.pick(t).sub)
+	})
+}
+
+func TestAPoolThatIsClosingOpensNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		startPool(t, client, nil, "a:1")
+		synctest.Wait()
+		client.mu.Lock()
+		client.refuse = true
+		client.mu.Unlock()
+		hold(t, client, 100)
+		time.Sleep(time.Second)
+		assert.Len(t, client.live(), 1)
+	})
+}
