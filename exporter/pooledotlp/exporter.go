@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/url"
 	"strconv"
 	"sync"
 
@@ -64,7 +65,7 @@ func (e *otlpExporter) buildChains(set exporter.Settings, signal wire.Signal) er
 		exporterhelper.WithTimeout(cfg.TimeoutConfig),
 		exporterhelper.WithRetry(cfg.RetryConfig),
 	}
-	front := []exporterhelper.Option{exporterhelper.WithAttrs(endpointAttributes(cfg)...)}
+	front := []exporterhelper.Option{exporterhelper.WithAttrs(endpointAttributes(cfg, signal)...)}
 	if !cfg.persistent() {
 		direct, err := newChain(signal, set, e.sender.send, append(front, attempts...)...)
 		if err != nil {
@@ -186,13 +187,26 @@ func (e logsExporter) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	return e.consume(ctx, w)
 }
 
-// endpointAttributes name the backend on the exporter helper's metrics, as the stock exporter does.
-func endpointAttributes(cfg *Config) []attribute.KeyValue {
-	host, port, err := net.SplitHostPort(cfg.GRPC.Endpoint)
-	if err != nil {
-		return []attribute.KeyValue{attribute.String("server.address", cfg.GRPC.Endpoint)}
+// endpointAttributes name the backend on the exporter helper's metrics, as the stock exporters do.
+func endpointAttributes(cfg *Config, signal wire.Signal) []attribute.KeyValue {
+	address := cfg.GRPC.Endpoint
+	var attributes []attribute.KeyValue
+	if cfg.Protocol != ProtocolGRPC {
+		raw, _ := cfg.HTTP.signalURL(signal) // the sender has reported a bad one
+		u, err := url.Parse(raw)
+		if err != nil {
+			return nil
+		}
+		address = u.Host
+		if u.Path != "" {
+			attributes = append(attributes, attribute.String("url.path", u.Path))
+		}
 	}
-	attributes := []attribute.KeyValue{attribute.String("server.address", host)}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return append(attributes, attribute.String("server.address", address))
+	}
+	attributes = append(attributes, attribute.String("server.address", host))
 	if number, err := strconv.Atoi(port); err == nil {
 		attributes = append(attributes, attribute.Int("server.port", number))
 	}

@@ -58,7 +58,8 @@ func judgeGRPC(err error, retryResourceExhausted bool) verdict {
 	case codes.ResourceExhausted:
 		switch {
 		case tooLarge(st):
-			return permanent(attempt.TooLarge, err)
+			// A client that is told RESOURCE_EXHAUSTED would send it again.
+			return permanent(attempt.TooLarge, status.Error(codes.InvalidArgument, st.Message()))
 		case hasRetryInfo, retryResourceExhausted:
 			return retryable(attempt.Overloaded)
 		}

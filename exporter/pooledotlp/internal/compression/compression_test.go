@@ -65,7 +65,7 @@ func TestEveryAlgorithmAtEveryLevelComesBackEqual(t *testing.T) {
 	pool := bufpool.New(bufpool.DefaultConfig())
 	defer pool.Close()
 	for algorithm, l := range levels {
-		for level := 0; level <= l.max; level++ {
+		for level := max(l.min, -2); level <= min(l.max, 12); level++ {
 			c, err := For(algorithm, level)
 			require.NoError(t, err)
 			assert.Equal(t, algorithm, c.Algorithm())
@@ -101,8 +101,8 @@ func TestWhatThereIsNot(t *testing.T) {
 		want      string
 	}{
 		{"lzma", 0, `unknown compression "lzma"`},
-		{Gzip, 10, "gzip has levels 1 to 9, found 10"},
-		{Zstd, -1, "zstd has levels 1 to 9, found -1"},
+		{Gzip, 10, "gzip has levels -2 to 9, found 10"},
+		{Zstd, 23, "zstd has levels -22 to 22, found 23"},
 		{Snappy, 1, "snappy has no levels, found level 1"},
 		{None, 0, "no compressor for compression none"},
 		{"", 0, "no compressor for compression none"},
