@@ -59,7 +59,7 @@ func newHTTPTransport(cfg *Config, set exporter.Settings, signal wire.Signal) (*
 		t.contentType = jsonContentType
 	}
 	if cfg.ownCompression() {
-		t.encoding = contentEncodings[cfg.Compression]
+		t.encoding = contentEncodings[cfg.algorithm()]
 	}
 	return t, nil
 }
@@ -104,10 +104,9 @@ func (t *httpTransport) start(ctx context.Context, host component.Host) error {
 		settings = t.cfg.Pool
 		settings.Tune(&client.MaxConnsPerHost, &client.MaxIdleConnsPerHost, &client.MaxIdleConns, &client.IdleConnTimeout)
 	}
-	// ToClient warns of deprecated keys each time.
-	telemetry := t.set.TelemetrySettings
+	ctx = context.WithoutCancel(ctx) // clients are made later too
 	pool, err := connpool.NewHTTP(settings, func() (*http.Client, error) {
-		return client.ToClient(ctx, host.GetExtensions(), telemetry)
+		return client.ToClient(ctx, host.GetExtensions(), t.set.TelemetrySettings)
 	})
 	if err != nil {
 		return err
