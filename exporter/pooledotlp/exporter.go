@@ -83,7 +83,7 @@ func (e *otlpExporter) buildChains(set exporter.Settings, signal wire.Signal) er
 	e.afterQueue = &after
 	queued, err := newChain(signal, set, e.sendQueued, append(front,
 		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{}), // the time-out is for each try, not for all of them
-		queueOption(cfg, queueEncoding{signal: signal, buffers: e.buffers}))...)
+		queueOption(cfg, queueEncoding{signal: signal, buffers: e.buffers, undecodable: e.sender.undecodable}))...)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (e *otlpExporter) Start(ctx context.Context, host component.Host) error {
 	if err := e.sender.start(ctx, host); err != nil {
 		return err
 	}
-	for _, c := range []*chain{e.direct, e.afterQueue, e.queued} {
+	for _, c := range []*chain{e.direct, e.afterQueue} {
 		if c == nil {
 			continue
 		}
@@ -132,7 +132,17 @@ func (e *otlpExporter) Start(ctx context.Context, host component.Host) error {
 			return err
 		}
 	}
-	return nil
+	switch {
+	case e.queued == nil:
+		return nil
+	case !e.cfg.persistent():
+		return e.queued.Start(ctx, host)
+	}
+	disk := newQueueHost(host, *e.cfg.QueueConfig.Get().StorageID, e.sender.logger)
+	if err := e.queued.Start(ctx, disk); err != nil {
+		return err
+	}
+	return disk.started(ctx)
 }
 
 // Shutdown stops the retries, lets the queue send what it holds once more each, then disconnects.

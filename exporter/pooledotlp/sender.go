@@ -158,3 +158,9 @@ func (s *sender) dropped(err error, items int) {
 	}
 	s.telemetry.dropped(context.Background(), reason, items)
 }
+
+// undecodable counts a record on disk that cannot be read: one, as nobody knows how many items were in it.
+func (s *sender) undecodable(err error) {
+	s.logger.Error("A request on disk cannot be read and is dropped.", zap.Error(err))
+	s.telemetry.dropped(context.Background(), dropUndecodable, 1)
+}

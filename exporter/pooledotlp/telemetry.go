@@ -25,6 +25,7 @@ const (
 	dropRejected         = "rejected"
 	dropRetriesExhausted = "retries_exhausted"
 	dropShutdown         = "shutdown"
+	dropUndecodable      = "undecodable"
 )
 
 // telemetry records the exporter's own metrics.
