@@ -29,17 +29,30 @@ import (
 )
 
 // startHTTPBackend serves a scripted backend; handlers get the body as it came.
-func startHTTPBackend(t testing.TB, handle func(w http.ResponseWriter, r *http.Request, body []byte)) *httptest.Server {
+func startHTTPBackend(t testing.TB, handle func(w http.ResponseWriter, r *http.Request, body []byte)) (url string) {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			return // the client went away
+	return startHTTPServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if body := readAll(t, r); body != nil {
+			handle(w, r, body)
 		}
-		handle(w, r, body)
 	}))
+}
+
+func startHTTPServer(t testing.TB, handler http.Handler) (url string) {
+	t.Helper()
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	return server
+	return server.URL
+}
+
+// readAll returns the body of a request, or nil when the client went away.
+func readAll(t testing.TB, r *http.Request) []byte {
+	t.Helper()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil
+	}
+	return append([]byte{}, body...)
 }
 
 func answer(code int, header ...string) func(http.ResponseWriter) {
@@ -83,12 +96,12 @@ func TestHTTPStatusMatrix(t *testing.T) {
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
 			var calls atomic.Int32
-			server := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+			url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 				calls.Add(1)
 				row.answer(w)
 			})
 			e := startTracesExporter(t, map[string]any{
-				"protocol": "http/protobuf", "endpoint": server.URL,
+				"protocol": "http/protobuf", "endpoint": url,
 				"retry_on_failure": map[string]any{"initial_interval": "1ms", "max_interval": "1ms", "max_elapsed_time": "40ms"},
 			})
 			ctx, seen := observed(context.Background())
@@ -108,7 +121,7 @@ func TestHTTPStatusMatrix(t *testing.T) {
 func TestRetryAfterIsKept(t *testing.T) {
 	var mu sync.Mutex
 	var times []time.Time
-	server := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+	url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		mu.Lock()
 		defer mu.Unlock()
 		if times = append(times, time.Now()); len(times) == 1 {
@@ -116,7 +129,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 		}
 	})
 	e := startTracesExporter(t, map[string]any{
-		"protocol": "http/protobuf", "endpoint": server.URL,
+		"protocol": "http/protobuf", "endpoint": url,
 		"retry_on_failure": map[string]any{"initial_interval": "1ms", "max_interval": "1ms"},
 	})
 	ctx, _ := observed(context.Background())
@@ -131,11 +144,11 @@ func TestTheMessageOfAnErrorReachesTheLog(t *testing.T) {
 		string(detail): "/v1/traces answered HTTP status 400: span 3 has no name",
 		"<html>":       "/v1/traces answered HTTP status 400",
 	} {
-		server := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 			w.WriteHeader(400)
 			_, _ = w.Write([]byte(body))
 		})
-		e := startTracesExporter(t, map[string]any{"protocol": "http/protobuf", "endpoint": server.URL})
+		e := startTracesExporter(t, map[string]any{"protocol": "http/protobuf", "endpoint": url})
 		ctx, _ := observed(context.Background())
 		require.ErrorContains(t, e.ConsumeTraces(ctx, spans(1)), want)
 	}
@@ -143,9 +156,9 @@ func TestTheMessageOfAnErrorReachesTheLog(t *testing.T) {
 
 func TestNoAnswerOverHTTP(t *testing.T) {
 	stop := make(chan struct{})
-	server := startHTTPBackend(t, func(http.ResponseWriter, *http.Request, []byte) { <-stop })
+	url := startHTTPBackend(t, func(http.ResponseWriter, *http.Request, []byte) { <-stop })
 	defer close(stop)
-	withoutRetry := map[string]any{"protocol": "http/protobuf", "endpoint": server.URL, "timeout": "50ms", "retry_on_failure": map[string]any{"enabled": false}}
+	withoutRetry := map[string]any{"protocol": "http/protobuf", "endpoint": url, "timeout": "50ms", "retry_on_failure": map[string]any{"enabled": false}}
 
 	e := startTracesExporter(t, withoutRetry)
 	ctx, seen := observed(context.Background())
@@ -190,7 +203,7 @@ func TestPartialSuccessOverHTTP(t *testing.T) {
 		"broken JSON":     {jsonContentType, []byte("{"), 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+			url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 				w.Header().Set("Content-Type", c.contentType)
 				_, _ = w.Write(c.body)
 			})
@@ -198,7 +211,7 @@ func TestPartialSuccessOverHTTP(t *testing.T) {
 			t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
 			set := exportertest.NewNopSettings(NewFactory().Type())
 			set.TelemetrySettings = tel.NewTelemetrySettings()
-			e := newTracesExporter(t, set, newConfig(t, map[string]any{"protocol": "http/protobuf", "endpoint": server.URL}))
+			e := newTracesExporter(t, set, newConfig(t, map[string]any{"protocol": "http/protobuf", "endpoint": url}))
 			startComponent(t, e, componenttest.NewNopHost())
 			ctx, _ := observed(context.Background())
 			require.NoError(t, e.ConsumeTraces(ctx, spans(5)))
@@ -213,12 +226,12 @@ func TestPartialSuccessOverHTTP(t *testing.T) {
 func TestHeadersOfAnHTTPRequest(t *testing.T) {
 	var got http.Header
 	var path string
-	server := startHTTPBackend(t, func(_ http.ResponseWriter, r *http.Request, body []byte) {
+	url := startHTTPBackend(t, func(_ http.ResponseWriter, r *http.Request, body []byte) {
 		got, path = r.Header.Clone(), r.URL.Path
 		assert.EqualValues(t, r.ContentLength, len(body), "sent whole, not in chunks")
 	})
 	ctx, _ := observed(context.Background())
-	e := startTracesExporter(t, map[string]any{"protocol": "http/protobuf", "endpoint": server.URL + "/otlp/", "headers": map[string]any{"x-api-key": "secret"}})
+	e := startTracesExporter(t, map[string]any{"protocol": "http/protobuf", "endpoint": url + "/otlp/", "headers": map[string]any{"x-api-key": "secret"}})
 	require.NoError(t, e.ConsumeTraces(ctx, spans(100)))
 	assert.Equal(t, "/otlp/v1/traces", path)
 	assert.Equal(t, []string{"application/x-protobuf"}, got["Content-Type"])
@@ -226,7 +239,7 @@ func TestHeadersOfAnHTTPRequest(t *testing.T) {
 	assert.Equal(t, []string{"secret"}, got["X-Api-Key"])
 	assert.True(t, strings.HasPrefix(got.Get("User-Agent"), "OpenTelemetry Collector/") || got.Get("User-Agent") != "", got.Get("User-Agent"))
 
-	e = startTracesExporter(t, map[string]any{"protocol": "http/json", "traces_endpoint": server.URL + "/elsewhere", "headers": map[string]any{"User-Agent": "mine"}})
+	e = startTracesExporter(t, map[string]any{"protocol": "http/json", "traces_endpoint": url + "/elsewhere", "headers": map[string]any{"User-Agent": "mine"}})
 	require.NoError(t, e.ConsumeTraces(ctx, spans(1)))
 	assert.Equal(t, "/elsewhere", path)
 	assert.Equal(t, []string{"application/json"}, got["Content-Type"])
@@ -245,7 +258,7 @@ func TestASignalWithoutEndpointIsRefused(t *testing.T) {
 
 func TestBrotliOverHTTP(t *testing.T) {
 	var total int
-	server := startHTTPBackend(t, func(_ http.ResponseWriter, r *http.Request, body []byte) {
+	url := startHTTPBackend(t, func(_ http.ResponseWriter, r *http.Request, body []byte) {
 		assert.Equal(t, "br", r.Header.Get("Content-Encoding"))
 		plain, err := io.ReadAll(brotli.NewReader(strings.NewReader(string(body))))
 		assert.NoError(t, err)
@@ -253,7 +266,7 @@ func TestBrotliOverHTTP(t *testing.T) {
 		assert.NoError(t, request.UnmarshalProto(plain))
 		total += request.Traces().SpanCount()
 	})
-	e := startTracesExporter(t, map[string]any{"protocol": "http/protobuf", "endpoint": server.URL, "compression": "brotli"})
+	e := startTracesExporter(t, map[string]any{"protocol": "http/protobuf", "endpoint": url, "compression": "brotli"})
 	ctx, _ := observed(context.Background())
 	require.NoError(t, e.ConsumeTraces(ctx, spans(100)))
 	assert.Equal(t, 100, total)
@@ -262,13 +275,13 @@ func TestBrotliOverHTTP(t *testing.T) {
 func TestARefusedCompressionOverHTTP(t *testing.T) {
 	for _, code := range []int{400, 415} {
 		var compressed atomic.Int32
-		server := startHTTPBackend(t, func(w http.ResponseWriter, r *http.Request, _ []byte) {
+		url := startHTTPBackend(t, func(w http.ResponseWriter, r *http.Request, _ []byte) {
 			if r.Header.Get("Content-Encoding") != "" {
 				compressed.Add(1)
 				w.WriteHeader(code)
 			}
 		})
-		e := startTracesExporter(t, map[string]any{"protocol": "http/protobuf", "endpoint": server.URL})
+		e := startTracesExporter(t, map[string]any{"protocol": "http/protobuf", "endpoint": url})
 		ctx, _ := observed(context.Background())
 		for range 3 {
 			require.NoError(t, e.ConsumeTraces(ctx, spans(100)))
