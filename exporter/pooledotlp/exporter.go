@@ -96,22 +96,52 @@ func (e *otlpExporter) sendQueued(ctx context.Context, r *request) error {
 	if e.cfg.QueueConfig.Get().Batch.HasValue() {
 		defer r.release() // see request.MergeSplit
 	}
-	items := r.ItemsCount()
-	err := e.afterQueue.send(ctx, r)
-	if err != nil && !e.cfg.QueueConfig.Get().WaitForResult {
-		e.sender.dropped(err, items)
+	return e.deliver(ctx, e.afterQueue, r, func(err error, items int) {
+		if !e.cfg.QueueConfig.Get().WaitForResult {
+			e.sender.dropped(err, items)
+		}
+	})
+}
+
+// deliver sends a request, in halves if the backend says that it is too large. failed is told of each part that was not
+// delivered.
+func (e *otlpExporter) deliver(ctx context.Context, c *chain, r *request, failed func(err error, items int)) error {
+	err := c.send(ctx, r)
+	if err == nil {
+		return nil
 	}
-	return err
+	if !errors.As(err, &tooLargeError{}) || r.ItemsCount() < 2 {
+		failed(err, r.ItemsCount())
+		return err
+	}
+	halves := r.wire.Clone()
+	parts, splitErr := halves.Split((r.ItemsCount()+1)/2, 0, e.buffers)
+	if splitErr != nil || len(parts) < 2 {
+		halves.Free()
+		failed(err, r.ItemsCount())
+		return err
+	}
+	var errs []error
+	for _, part := range parts {
+		half := newRequest(part, e.buffers)
+		errs = append(errs, e.deliver(ctx, c, half, failed))
+		half.release()
+	}
+	return errors.Join(errs...)
 }
 
 // consume takes over w.
 func (e *otlpExporter) consume(ctx context.Context, w *wire.Request) error {
 	r := newRequest(w, e.buffers)
 	defer r.release()
-	if e.queued == nil || (e.direct != nil && attempt.Observed(ctx)) {
-		return e.direct.send(ctx, r)
+	switch {
+	case e.direct != nil && attempt.Observed(ctx):
+		return e.direct.send(ctx, r) // a batcher divides its batch by caller, and not in halves
+	case e.queued != nil:
+		return e.queued.send(ctx, r)
+	default:
+		return e.deliver(ctx, e.direct, r, func(error, int) {})
 	}
-	return e.queued.send(ctx, r)
 }
 
 // Capabilities says that pdata is only read: it is encoded on the way in.

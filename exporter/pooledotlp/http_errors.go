@@ -38,7 +38,7 @@ func judgeHTTP(url string, response *http.Response, body []byte, now time.Time) 
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return verdict{outcome: attempt.Unavailable, err: fault(codes.Unavailable)}
 	case http.StatusRequestEntityTooLarge:
-		return permanent(attempt.TooLarge, fault(codes.InvalidArgument))
+		return permanent(attempt.TooLarge, tooLargeError{fault(codes.InvalidArgument)})
 	case http.StatusBadRequest:
 		v := permanent(attempt.Rejected, fault(codes.InvalidArgument))
 		v.mayBeCompression = true

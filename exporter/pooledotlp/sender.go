@@ -2,6 +2,7 @@ package pooledotlp
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -149,6 +150,8 @@ func (s *sender) compressionRefused(ctx context.Context) {
 func (s *sender) dropped(err error, items int) {
 	reason := dropRetriesExhausted
 	switch {
+	case errors.As(err, &tooLargeError{}):
+		reason = dropTooLarge
 	case consumererror.IsPermanent(err):
 		reason = dropRejected
 	case s.stopping.Load() && s.cfg.persistent():

@@ -25,6 +25,7 @@ const (
 	dropRejected         = "rejected"
 	dropRetriesExhausted = "retries_exhausted"
 	dropShutdown         = "shutdown"
+	dropTooLarge         = "too_large"
 	dropUndecodable      = "undecodable"
 )
 
