@@ -150,7 +150,7 @@ func TestPdataIsOnlyRead(t *testing.T) {
 
 func TestStartFailsWhereTheStockExporterFails(t *testing.T) {
 	for name, keys := range map[string]map[string]any{
-		"a certificate that is not there": {"endpoint": "localhost:1", "tls": map[string]any{"ca_file": "/nowhere"}},
+		"a certificate that is not there":    {"endpoint": "localhost:1", "tls": map[string]any{"ca_file": "/nowhere"}},
 		"an authenticator that is not there": {"endpoint": "localhost:1", "auth": map[string]any{"authenticator": "nop"}},
 	} {
 		t.Run(name, func(t *testing.T) {

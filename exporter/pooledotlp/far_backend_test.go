@@ -205,4 +205,3 @@ func TestAConnectionCutUnderLoadLosesNothing(t *testing.T) {
 	callers.Wait()
 	assert.GreaterOrEqual(t, int64(backend.total()), sent.Load(), "more is a request whose answer was cut off")
 }
-

@@ -34,7 +34,7 @@ type grpcTransport struct {
 	buffers mem.BufferPool
 	pool    *connpool.Pool // nil without a pool
 
-	conn                    *grpc.ClientConn
+	conn                     *grpc.ClientConn
 	compressed, uncompressed []grpc.CallOption
 }
 

@@ -24,7 +24,9 @@ type counting struct {
 	arrived chan struct{}
 }
 
-func newCounting() *counting { return &counting{seen: map[string]int{}, arrived: make(chan struct{}, 1000)} }
+func newCounting() *counting {
+	return &counting{seen: map[string]int{}, arrived: make(chan struct{}, 1000)}
+}
 
 func (c *counting) export(_ context.Context, r ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
 	defer func() { c.arrived <- struct{}{} }()
