@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/mem"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
@@ -87,6 +88,9 @@ func (t *grpcTransport) stockBalancer() string {
 }
 
 func (t *grpcTransport) send(ctx context.Context, payload mem.BufferSlice, compressed bool) (partialSuccess, verdict) {
+	if t.conn == nil {
+		return partialSuccess{}, verdict{outcome: attempt.Failed, err: errNotStarted}
+	}
 	options := t.uncompressed
 	if compressed {
 		options = t.compressed

@@ -118,6 +118,9 @@ func (t *httpTransport) start(ctx context.Context, host component.Host) error {
 }
 
 func (t *httpTransport) send(ctx context.Context, payload mem.BufferSlice, compressed bool) (partialSuccess, verdict) {
+	if t.pool == nil {
+		return partialSuccess{}, verdict{outcome: attempt.Failed, err: errNotStarted}
+	}
 	var response partialSuccess
 	var v verdict
 	_ = t.pool.Do(func(client *http.Client) (int, error) {

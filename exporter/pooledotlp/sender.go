@@ -19,6 +19,8 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
+var errNotStarted = errors.New("the exporter is not started")
+
 // transport carries payloads to the backend.
 type transport interface {
 	start(ctx context.Context, host component.Host) error

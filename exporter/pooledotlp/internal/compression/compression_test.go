@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -141,4 +142,42 @@ func TestAnEncoderThatCannotBeMadeLeavesItsPlace(t *testing.T) {
 		_, err := e.encode(nil, nil)
 		require.ErrorIs(t, err, fail)
 	}
+}
+
+// TestZstdMemoryIsBounded compresses ten large messages at once, again and again, and looks at the heap while the encoders
+// are all warm.
+func TestZstdMemoryIsBounded(t *testing.T) {
+	data := telemetry(10_000)
+	in := mem.BufferSlice{mem.SliceBuffer(data)}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	e, err := newEncoders(Zstd, levels[Zstd].defaultLevel, runtime.GOMAXPROCS(0))
+	require.NoError(t, err)
+	c := &Compressor{algorithm: Zstd, encoders: e}
+	pool := bufpool.New(bufpool.DefaultConfig())
+	defer pool.Close()
+	var held [10]mem.Buffer
+	for range 3 {
+		var all sync.WaitGroup
+		for i := range held {
+			all.Go(func() {
+				out, err := c.Compress(in, pool)
+				assert.NoError(t, err)
+				held[i] = out
+			})
+		}
+		all.Wait()
+		used := int64(heap()) - int64(before)
+		t.Logf("ten messages of %d bytes compressed at once: %.1f MB with what is sent", len(data), float64(used)/1e6)
+		assert.Less(t, used, int64(40_000_000))
+		for _, b := range held {
+			b.Free()
+		}
+	}
+	runtime.KeepAlive(c)
 }
