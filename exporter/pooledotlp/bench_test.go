@@ -163,3 +163,29 @@ func tenAttributes(n int) ptrace.Traces {
 	}
 	return td
 }
+
+// BenchmarkOptimizations shows what each optimization brings: all of them, all but one, and none.
+func BenchmarkOptimizations(b *testing.B) {
+	variants := []struct {
+		name string
+		keys map[string]any
+	}{
+		{"all", nil},
+		{"without reused buffers", map[string]any{"buffers": map[string]any{"max_idle_bytes": 0}}},
+		{"without the pool", map[string]any{"balancer_name": "round_robin"}},
+		{"with gzip at its fastest", map[string]any{"compression_params": map[string]any{"level": 1}}},
+		{"none", map[string]any{"optimizations": "none"}},
+	}
+	for _, n := range []int{100, 1000} {
+		td := tenAttributes(n)
+		for _, v := range variants {
+			b.Run(fmt.Sprintf("%d spans/%s", n, v.name), func(b *testing.B) {
+				keys := map[string]any{"endpoint": startDiscard(b), "sending_queue": map[string]any{"enabled": false}}
+				for k, value := range v.keys {
+					keys[k] = value
+				}
+				benchmarkExporter(b, startTracesExporter(b, keys), td, n)
+			})
+		}
+	}
+}
