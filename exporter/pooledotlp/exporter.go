@@ -202,7 +202,7 @@ type (
 
 // ConsumeTraces implements consumer.Traces.
 func (e tracesExporter) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
-	w, err := wire.FromTraces(td, e.buffers)
+	w, err := e.encodeTraces(ctx, td)
 	if err != nil {
 		return err
 	}
@@ -211,7 +211,7 @@ func (e tracesExporter) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 
 // ConsumeMetrics implements consumer.Metrics.
 func (e metricsExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
-	w, err := wire.FromMetrics(md, e.buffers)
+	w, err := e.encodeMetrics(ctx, md)
 	if err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (e metricsExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics)
 
 // ConsumeLogs implements consumer.Logs.
 func (e logsExporter) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
-	w, err := wire.FromLogs(ld, e.buffers)
+	w, err := e.encodeLogs(ctx, ld)
 	if err != nil {
 		return err
 	}

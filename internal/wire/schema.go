@@ -4,18 +4,19 @@ package wire
 type kind uint8
 
 const (
-	kindUnknown kind = iota // not in the schema: skipped by its wire type
+	kindUnknown   kind = iota // not in the schema: skipped by its wire type
+	kindWrongType             // a known field with a wire type it cannot have
+	kindGeneral               // the tag is not in the table
 	kindVarint
 	kindFixed64
 	kindFixed32
+	// From here on the field has a length.
 	kindBytes         // bytes or string; UTF-8 is not checked, as pdata does not
 	kindTraceID       // 0 or 16 bytes
 	kindSpanID        // 0 or 8 bytes
 	kindPackedFixed64 // a multiple of 8 bytes
 	kindPackedVarint  // varints without a remainder
 	kindMessage
-	kindWrongType // a known field with a wire type it cannot have
-	kindGeneral   // the tag is not in the table
 )
 
 // message names a message type of the schema.

@@ -1,0 +1,67 @@
+package pooledotlp
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
+)
+
+func TestEncodedRequestsAreSentAsTheyAreAndGivenBack(t *testing.T) {
+	for _, queue := range []bool{true, false} {
+		for _, optimizations := range []string{"all", "none"} {
+			endpoint, sink := startReceiver(t, nil)
+			cfg := newConfig(t, map[string]any{
+				"endpoint": endpoint, "optimizations": optimizations, "sending_queue": map[string]any{"enabled": queue},
+			})
+			set := exportertest.NewNopSettings(NewFactory().Type())
+			traces := newTracesExporter(t, set, cfg)
+			metrics, err := NewFactory().CreateMetrics(context.Background(), set, cfg)
+			require.NoError(t, err)
+			logs, err := NewFactory().CreateLogs(context.Background(), set, cfg)
+			require.NoError(t, err)
+			for _, e := range []component.Component{traces, metrics, logs} {
+				require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
+			}
+
+			callers := bufpool.New(bufpool.DefaultConfig())
+			send := func(r *wire.Request, err error, consume func(context.Context) error) {
+				require.NoError(t, err)
+				require.NoError(t, consume(bytepath.NewContext(context.Background(), r)))
+				r.Free() // the caller's right, as soon as the call has returned
+			}
+			r, err := wire.FromTraces(spans(2000), callers)
+			send(r, err, func(ctx context.Context) error { return traces.ConsumeTraces(ctx, bytepath.TracesMarker()) })
+			r, err = wire.FromMetrics(dataPoints(2000), callers)
+			send(r, err, func(ctx context.Context) error { return metrics.ConsumeMetrics(ctx, bytepath.MetricsMarker()) })
+			r, err = wire.FromLogs(logRecords(2000), callers)
+			send(r, err, func(ctx context.Context) error { return logs.ConsumeLogs(ctx, bytepath.LogsMarker()) })
+
+			// The shutdown sends what is queued.
+			for _, e := range []component.Component{traces, metrics, logs} {
+				require.NoError(t, e.Shutdown(context.Background()))
+			}
+			require.Len(t, sink.traces.AllTraces(), 1)
+			assert.Equal(t, spans(2000), sink.traces.AllTraces()[0])
+			require.Len(t, sink.metrics.AllMetrics(), 1)
+			assert.Equal(t, dataPoints(2000), sink.metrics.AllMetrics()[0])
+			require.Len(t, sink.logs.AllLogs(), 1)
+			assert.Equal(t, logRecords(2000), sink.logs.AllLogs()[0])
+			assert.Zero(t, callers.Stats().InUse, "every buffer is returned")
+			callers.Close()
+		}
+	}
+}
+
+func TestAMarkerWithoutBytesIsAnError(t *testing.T) {
+	e := startTracesExporter(t, map[string]any{"endpoint": "127.0.0.1:1"})
+	require.ErrorIs(t, e.ConsumeTraces(context.Background(), bytepath.TracesMarker()), bytepath.ErrNoBytes)
+}

@@ -1,0 +1,5 @@
+//go:build !bufpooldebug
+
+package bufpool
+
+const poisons = false

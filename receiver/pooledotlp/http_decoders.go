@@ -1,0 +1,77 @@
+package pooledotlp
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/gzip"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/receiver/otlpreceiver"
+)
+
+// httpOptions gives the server the OTLP form of errors, a gzip decoder that is faster than the standard library's and
+// reused, and brotli, which confighttp does not know. The other algorithms are confighttp's.
+func httpOptions(cfg *otlpreceiver.HTTPConfig) []confighttp.ToServerOption {
+	options := []confighttp.ToServerOption{confighttp.WithErrorHandler(onServerError)}
+	allowed := cfg.ServerConfig.CompressionAlgorithms
+	for algorithm, pool := range map[string]*decoderPool{
+		"gzip": {create: func() decoder { return new(gzip.Reader) }},
+		"br":   {create: func() decoder { return new(brotli.Reader) }},
+	} {
+		if allowed == nil || slices.Contains(allowed, algorithm) {
+			options = append(options, confighttp.WithDecoder(algorithm, pool.open))
+		}
+	}
+	return options
+}
+
+// decoder is a decompressor that can begin anew.
+type decoder interface {
+	io.Reader
+	Reset(io.Reader) error
+}
+
+// decoderPool keeps decoders of one algorithm, whose tables and windows cost more than a small request.
+type decoderPool struct {
+	create func() decoder
+	idle   sync.Pool
+}
+
+func (p *decoderPool) open(body io.ReadCloser) (io.ReadCloser, error) {
+	d, reused := p.idle.Get().(decoder)
+	if !reused {
+		d = p.create()
+	}
+	if err := d.Reset(body); err != nil {
+		return nil, err // the decoder is in no known state
+	}
+	return &decodedBody{decoder: d, pool: p, body: body}, nil
+}
+
+// decodedBody returns its decoder to the pool when it is closed.
+type decodedBody struct {
+	decoder decoder
+	pool    *decoderPool
+	body    io.Closer
+}
+
+var errClosed = errors.New("read from a closed request body")
+
+func (b *decodedBody) Read(p []byte) (int, error) {
+	if b.decoder == nil {
+		return 0, errClosed
+	}
+	return b.decoder.Read(p)
+}
+
+// Close may be called repeatedly: by the handler, and by the server after it.
+func (b *decodedBody) Close() error {
+	if b.decoder != nil {
+		b.pool.idle.Put(b.decoder)
+		b.decoder = nil
+	}
+	return b.body.Close()
+}
