@@ -88,11 +88,12 @@ func TestKillLosesNothing(t *testing.T) {
 	}
 	r := rand.New(rand.NewPCG(1, uint64(kills)))
 	var mu sync.Mutex
+	outages := rand.New(rand.NewPCG(2, uint64(kills)))
 	arrived := map[int]int{}
 	endpoint := startBackend(t, func(_ context.Context, request ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		if r.IntN(10) < 3 {
+		if outages.IntN(10) < 3 {
 			return ptraceotlp.NewExportResponse(), status.Error(codes.Unavailable, "not now")
 		}
 		n, err := strconv.Atoi(request.Traces().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Name())
