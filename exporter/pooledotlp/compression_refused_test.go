@@ -35,8 +35,10 @@ func (*compressionSeen) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	}
 }
 
-func (*compressionSeen) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (*compressionSeen) HandleConn(context.Context, stats.ConnStats)                       {}
+func (*compressionSeen) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
+	return ctx
+}
+func (*compressionSeen) HandleConn(context.Context, stats.ConnStats) {}
 
 // refuse answers compressed requests like a server that does not know the compression.
 func (c *compressionSeen) refuse() []grpc.ServerOption {

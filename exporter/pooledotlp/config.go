@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configcompression"
 	"go.opentelemetry.io/collector/config/configgrpc"
+	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
@@ -63,11 +66,29 @@ type Config struct {
 	// GRPC are the client's keys with protocol grpc. They stand at the top level of the configuration. Its Compression is
 	// not used, and a BalancerName other than the default switches the pool off.
 	GRPC configgrpc.ClientConfig `mapstructure:"grpc"`
+	// HTTP are the client's keys with the HTTP protocols, at the top level too. The timeout and compression of its
+	// ClientConfig are not used.
+	HTTP HTTPClientConfig `mapstructure:"http"`
+}
+
+// HTTPClientConfig are the keys of the stock otlphttp exporter.
+type HTTPClientConfig struct {
+	ClientConfig confighttp.ClientConfig `mapstructure:",squash"`
+
+	// The URL for a signal; empty is Endpoint with the signal's path, for example /v1/traces.
+	TracesEndpoint  string `mapstructure:"traces_endpoint"`
+	MetricsEndpoint string `mapstructure:"metrics_endpoint"`
+	LogsEndpoint    string `mapstructure:"logs_endpoint"`
+	// ProfilesEndpoint is accepted so that a configuration of the stock exporter is. Profiles are not exported.
+	ProfilesEndpoint string `mapstructure:"profiles_endpoint"`
+
+	// Encoding is proto or json. The protocol says the same, so it is only accepted when the two agree.
+	Encoding string `mapstructure:"encoding"`
 }
 
 // CompressionParams refines the compression.
 type CompressionParams struct {
-	// Level is 1 to 9; 0 is the algorithm's default.
+	// Level is 1 to 9, or what else the algorithm has; 0 is the algorithm's default.
 	Level int `mapstructure:"level"`
 }
 
@@ -83,29 +104,73 @@ var _ component.Config = (*Config)(nil)
 
 // Validate reports every fault of the configuration.
 func (c *Config) Validate() error {
-	var errs []error
-	if c.Protocol != ProtocolGRPC {
-		errs = append(errs, unknownProtocol(c.Protocol))
-	} else if grpcHostPort(c.GRPC.Endpoint) == "" {
-		errs = append(errs, errors.New("`endpoint` must not be empty: give the backend's host:port"))
-	}
-	if err := compression.Validate(c.Compression, c.CompressionParams.Level); err != nil {
+	errs := []error{c.validateProtocol()}
+	if err := c.validateCompression(); err != nil {
 		errs = append(errs, fmt.Errorf("`compression`, `compression_params::level`: %w", err))
 	}
 	if c.CompressionMinSize < 0 {
 		errs = append(errs, fmt.Errorf("`compression_min_size` must not be negative, found %d", c.CompressionMinSize))
 	}
-	switch c.Optimizations {
-	case OptimizationsAll:
-	case OptimizationsNone:
-		if c.Compression == compression.Brotli || c.CompressionParams.Level != 0 {
-			errs = append(errs, errors.New("`optimizations: none` has the stock compression, which knows neither brotli "+
-				"nor levels over gRPC: remove `compression_params` or set `optimizations: all`"))
-		}
-	default:
+	if c.Optimizations != OptimizationsAll && c.Optimizations != OptimizationsNone {
 		errs = append(errs, fmt.Errorf("`optimizations` must be all or none, found %q", c.Optimizations))
 	}
 	return errors.Join(errs...)
+}
+
+func (c *Config) validateProtocol() error {
+	switch c.Protocol {
+	case ProtocolGRPC:
+		if grpcHostPort(c.GRPC.Endpoint) == "" {
+			return errors.New("`endpoint` must not be empty: give the backend's host:port")
+		}
+	case ProtocolHTTPProtobuf, ProtocolHTTPJSON:
+		h := &c.HTTP
+		if h.ClientConfig.Endpoint == "" && h.TracesEndpoint == "" && h.MetricsEndpoint == "" && h.LogsEndpoint == "" {
+			return errors.New("at least one of `endpoint`, `traces_endpoint`, `metrics_endpoint` and `logs_endpoint` must be set")
+		}
+		if want := encodings[c.Protocol]; h.Encoding != "" && h.Encoding != want {
+			return fmt.Errorf("`encoding` must be %s with `protocol: %s`, found %q: remove `encoding` and choose by `protocol`",
+				want, c.Protocol, h.Encoding)
+		}
+	default:
+		return unknownProtocol(c.Protocol)
+	}
+	return nil
+}
+
+var encodings = map[Protocol]string{ProtocolHTTPProtobuf: "proto", ProtocolHTTPJSON: "json"}
+
+// stockHTTPCompressions are those that the stock HTTP client has beyond ours: it does them here too.
+var stockHTTPCompressions = []compression.Algorithm{"zlib", "deflate", "x-snappy-framed", "lz4"}
+
+func (c *Config) validateCompression() error {
+	http := c.Protocol != ProtocolGRPC
+	if http && (slices.Contains(stockHTTPCompressions, c.Compression) || c.Optimizations == OptimizationsNone) {
+		stock := configcompression.Type(c.Compression)
+		if err := stock.UnmarshalText([]byte(c.Compression)); err != nil {
+			return fmt.Errorf("%w with `optimizations: none`", err)
+		}
+		return stock.ValidateParams(configcompression.CompressionParams{Level: configcompression.Level(c.CompressionParams.Level)})
+	}
+	if !http && c.Optimizations == OptimizationsNone && (c.Compression == compression.Brotli || c.CompressionParams.Level != 0) {
+		return errors.New("`optimizations: none` has the stock compression, which over gRPC knows neither brotli nor levels: " +
+			"remove them or set `optimizations: all`")
+	}
+	return compression.Validate(c.Compression, c.CompressionParams.Level)
+}
+
+// algorithm is how the configured compression is called where it is done: over HTTP, snappy means blocks without frames.
+func (c *Config) algorithm() compression.Algorithm {
+	if c.Protocol != ProtocolGRPC && c.Compression == compression.Snappy {
+		return compression.SnappyBlock
+	}
+	return c.Compression
+}
+
+// ownCompression reports whether this exporter compresses, and not the stock client or nobody.
+func (c *Config) ownCompression() bool {
+	return c.Optimizations == OptimizationsAll && c.Compression != compression.None && c.Compression != "" &&
+		!(c.Protocol != ProtocolGRPC && slices.Contains(stockHTTPCompressions, c.Compression))
 }
 
 // Validate reports every fault of the section.
@@ -121,7 +186,7 @@ func (c *BuffersConfig) Validate() error {
 }
 
 func unknownProtocol(p Protocol) error {
-	return fmt.Errorf("`protocol` must be %s, found %q", ProtocolGRPC, p)
+	return fmt.Errorf("`protocol` must be %s, %s or %s, found %q", ProtocolGRPC, ProtocolHTTPProtobuf, ProtocolHTTPJSON, p)
 }
 
 var dnsScheme = regexp.MustCompile(`^dns:///?`)

@@ -14,10 +14,12 @@ import (
 // ownKeys are the top-level keys that all protocols share, and clientKeys those of each protocol's client beside them.
 // configgrpc and confighttp give some keys different meanings, so one struct cannot hold both.
 var (
-	ownKeys    = keysOf(reflect.TypeFor[Config](), "grpc")
+	ownKeys    = keysOf(reflect.TypeFor[Config](), "grpc", "http")
 	clientKeys = map[Protocol][]string{
 		// timeout and compression are read by the exporter, for every protocol alike.
-		ProtocolGRPC: keysOf(reflect.TypeFor[configgrpc.ClientConfig](), "compression"),
+		ProtocolGRPC:         keysOf(reflect.TypeFor[configgrpc.ClientConfig](), "compression"),
+		ProtocolHTTPProtobuf: keysOf(reflect.TypeFor[HTTPClientConfig](), "compression", "compression_params", "timeout"),
+		ProtocolHTTPJSON:     keysOf(reflect.TypeFor[HTTPClientConfig](), "compression", "compression_params", "timeout"),
 	}
 )
 
@@ -58,7 +60,7 @@ func (c *Config) Unmarshal(conf *confmap.Conf) error {
 	}
 	// A type without this method, or decoding would come back here.
 	type plain Config
-	if err := errors.Join(common.Unmarshal((*plain)(c)), rest.Unmarshal(&c.GRPC)); err != nil {
+	if err := errors.Join(common.Unmarshal((*plain)(c)), rest.Unmarshal(c.client(protocol))); err != nil {
 		return err
 	}
 	// What is on disk is there to outlive an outage, so it is not given up after a time unless that was asked for.
@@ -76,17 +78,30 @@ func (c Config) Marshal(conf *confmap.Conf) error {
 		return err
 	}
 	conf.Delete("grpc")
+	conf.Delete("http")
 	client := confmap.New()
-	if err := client.Marshal(&c.GRPC); err != nil {
+	if err := client.Marshal(c.client(c.Protocol)); err != nil {
 		return err
 	}
-	client.Delete("compression")
+	for key := range client.ToStringMap() {
+		if !slices.Contains(clientKeys[c.Protocol], key) {
+			client.Delete(key)
+		}
+	}
 	return conf.Merge(client)
 }
 
+// client returns the client's part of the configuration.
+func (c *Config) client(p Protocol) any {
+	if p == ProtocolGRPC {
+		return &c.GRPC
+	}
+	return &c.HTTP
+}
+
 func misplacedKey(key string, protocol Protocol) error {
-	for other, keys := range clientKeys {
-		if other != protocol && slices.Contains(keys, key) {
+	for _, other := range []Protocol{ProtocolGRPC, ProtocolHTTPProtobuf} {
+		if slices.Contains(clientKeys[other], key) {
 			return fmt.Errorf("`%s` is a key of `protocol: %s`, and the protocol is %s: remove the key or change the protocol",
 				key, other, protocol)
 		}

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configauth"
 	"go.opentelemetry.io/collector/config/configgrpc"
+	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
@@ -17,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/otlpexporter"
+	"go.opentelemetry.io/collector/exporter/otlphttpexporter"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/compression"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
@@ -68,6 +70,31 @@ func TestEveryStockKeyHasItsStockMeaning(t *testing.T) {
 	assert.False(t, cfg.pooled(), "a balancer that was asked for is used instead of the pool")
 }
 
+func TestEveryStockHTTPKeyHasItsStockMeaning(t *testing.T) {
+	cfg := loadConfig(t, "stock_http")
+
+	client := confighttp.NewDefaultClientConfig()
+	client.Endpoint = "https://1.2.3.4:1234"
+	client.TLS.CAFile, client.TLS.CertFile, client.TLS.KeyFile, client.TLS.Insecure = "/var/lib/mycert.pem", "certfile", "keyfile", true
+	client.ReadBufferSize, client.WriteBufferSize = 123, 345
+	client.Headers = configopaque.MapList{
+		{Name: "another", Value: "somevalue"},
+		{Name: "can you have a . here?", Value: "F0000000-0000-0000-0000-000000000000"},
+		{Name: "header1", Value: "234"},
+	}
+	assert.Equal(t, HTTPClientConfig{
+		ClientConfig: client, ProfilesEndpoint: "https://custom.profiles.endpoint:8080/v1development/profiles",
+	}, cfg.HTTP)
+	assert.Equal(t, compression.Gzip, cfg.Compression)
+	assert.Equal(t, 10*time.Second, cfg.TimeoutConfig.Timeout)
+	assert.Equal(t, 2, cfg.QueueConfig.Get().NumConsumers)
+	assert.Equal(t, 10*time.Minute, cfg.RetryConfig.MaxElapsedTime)
+
+	more := loadConfig(t, "http_more").HTTP
+	assert.Equal(t, "http://a:1/m", more.MetricsEndpoint)
+	assert.Equal(t, 7, more.ClientConfig.MaxIdleConnsPerHost, "the client's own Unmarshal has run")
+}
+
 func TestDefaultsAreTheStockOnes(t *testing.T) {
 	ours := createDefaultConfig().(*Config)
 	stock := otlpexporter.NewFactory().CreateDefaultConfig().(*otlpexporter.Config)
@@ -81,6 +108,12 @@ func TestDefaultsAreTheStockOnes(t *testing.T) {
 	ours.GRPC.BalancerName = stock.ClientConfig.BalancerName
 	ours.GRPC.Compression = stock.ClientConfig.Compression
 	assert.Equal(t, stock.ClientConfig, ours.GRPC)
+
+	stockHTTP := otlphttpexporter.NewFactory().CreateDefaultConfig().(*otlphttpexporter.Config)
+	assert.Equal(t, stockHTTP.ClientConfig.Timeout, ours.TimeoutConfig.Timeout)
+	assert.EqualValues(t, stockHTTP.ClientConfig.Compression, ours.Compression)
+	ours.HTTP.ClientConfig.Timeout, ours.HTTP.ClientConfig.Compression = stockHTTP.ClientConfig.Timeout, stockHTTP.ClientConfig.Compression
+	assert.Equal(t, stockHTTP.ClientConfig, ours.HTTP.ClientConfig)
 }
 
 func TestEveryKeyOfOurs(t *testing.T) {
@@ -129,7 +162,7 @@ func TestEveryFaultOfAConfigurationIsReported(t *testing.T) {
 }
 
 func TestAConfigurationSurvivesMarshalling(t *testing.T) {
-	for _, name := range []string{"stock", "ours", "persistent"} {
+	for _, name := range []string{"stock", "ours", "persistent", "stock_http"} {
 		cfg := loadConfig(t, name)
 		out := confmap.New()
 		require.NoError(t, out.Marshal(cfg))
@@ -139,6 +172,8 @@ func TestAConfigurationSurvivesMarshalling(t *testing.T) {
 		require.NoError(t, out.Unmarshal(again))
 		// Secrets are masked on the way out, and the helper's queue does not survive its own marshalling.
 		again.GRPC.Headers, again.QueueConfig = cfg.GRPC.Headers, cfg.QueueConfig
+		assert.Equal(t, cfg.HTTP.ClientConfig.Endpoint, again.HTTP.ClientConfig.Endpoint)
+		again.HTTP = cfg.HTTP // it notes the use of deprecated keys, which it writes itself
 		assert.Equal(t, cfg, again)
 	}
 }

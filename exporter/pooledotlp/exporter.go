@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/url"
 	"strconv"
 	"sync"
 
@@ -64,7 +65,7 @@ func (e *otlpExporter) buildChains(set exporter.Settings, signal wire.Signal) er
 		exporterhelper.WithTimeout(cfg.TimeoutConfig),
 		exporterhelper.WithRetry(cfg.RetryConfig),
 	}
-	front := []exporterhelper.Option{exporterhelper.WithAttrs(endpointAttributes(cfg)...)}
+	front := []exporterhelper.Option{exporterhelper.WithAttrs(endpointAttributes(cfg, signal)...)}
 	if !cfg.persistent() {
 		direct, err := newChain(signal, set, e.sender.send, append(front, attempts...)...)
 		if err != nil {
@@ -82,7 +83,7 @@ func (e *otlpExporter) buildChains(set exporter.Settings, signal wire.Signal) er
 	e.afterQueue = &after
 	queued, err := newChain(signal, set, e.sendQueued, append(front,
 		exporterhelper.WithTimeout(exporterhelper.TimeoutConfig{}), // the time-out is for each try, not for all of them
-		queueOption(cfg, queueEncoding{signal: signal, buffers: e.buffers}))...)
+		queueOption(cfg, queueEncoding{signal: signal, buffers: e.buffers, undecodable: e.sender.undecodable}))...)
 	if err != nil {
 		return err
 	}
@@ -95,22 +96,52 @@ func (e *otlpExporter) sendQueued(ctx context.Context, r *request) error {
 	if e.cfg.QueueConfig.Get().Batch.HasValue() {
 		defer r.release() // see request.MergeSplit
 	}
-	items := r.ItemsCount()
-	err := e.afterQueue.send(ctx, r)
-	if err != nil && !e.cfg.QueueConfig.Get().WaitForResult {
-		e.sender.dropped(err, items)
+	return e.deliver(ctx, e.afterQueue, r, func(err error, items int) {
+		if !e.cfg.QueueConfig.Get().WaitForResult {
+			e.sender.dropped(err, items)
+		}
+	})
+}
+
+// deliver sends a request, in halves if the backend says that it is too large. failed is told of each part that was not
+// delivered.
+func (e *otlpExporter) deliver(ctx context.Context, c *chain, r *request, failed func(err error, items int)) error {
+	err := c.send(ctx, r)
+	if err == nil {
+		return nil
 	}
-	return err
+	if !errors.As(err, &tooLargeError{}) || r.ItemsCount() < 2 {
+		failed(err, r.ItemsCount())
+		return err
+	}
+	halves := r.wire.Clone()
+	parts, splitErr := halves.Split((r.ItemsCount()+1)/2, 0, e.buffers)
+	if splitErr != nil || len(parts) < 2 {
+		halves.Free()
+		failed(err, r.ItemsCount())
+		return err
+	}
+	var errs []error
+	for _, part := range parts {
+		half := newRequest(part, e.buffers)
+		errs = append(errs, e.deliver(ctx, c, half, failed))
+		half.release()
+	}
+	return errors.Join(errs...)
 }
 
 // consume takes over w.
 func (e *otlpExporter) consume(ctx context.Context, w *wire.Request) error {
 	r := newRequest(w, e.buffers)
 	defer r.release()
-	if e.queued == nil || (e.direct != nil && attempt.Observed(ctx)) {
-		return e.direct.send(ctx, r)
+	switch {
+	case e.direct != nil && attempt.Observed(ctx):
+		return e.direct.send(ctx, r) // a batcher divides its batch by caller, and not in halves
+	case e.queued != nil:
+		return e.queued.send(ctx, r)
+	default:
+		return e.deliver(ctx, e.direct, r, func(error, int) {})
 	}
-	return e.queued.send(ctx, r)
 }
 
 // Capabilities says that pdata is only read: it is encoded on the way in.
@@ -123,7 +154,7 @@ func (e *otlpExporter) Start(ctx context.Context, host component.Host) error {
 	if err := e.sender.start(ctx, host); err != nil {
 		return err
 	}
-	for _, c := range []*chain{e.direct, e.afterQueue, e.queued} {
+	for _, c := range []*chain{e.direct, e.afterQueue} {
 		if c == nil {
 			continue
 		}
@@ -131,7 +162,17 @@ func (e *otlpExporter) Start(ctx context.Context, host component.Host) error {
 			return err
 		}
 	}
-	return nil
+	switch {
+	case e.queued == nil:
+		return nil
+	case !e.cfg.persistent():
+		return e.queued.Start(ctx, host)
+	}
+	disk := newQueueHost(host, *e.cfg.QueueConfig.Get().StorageID, e.sender.logger)
+	if err := e.queued.Start(ctx, disk); err != nil {
+		return err
+	}
+	return disk.started(ctx)
 }
 
 // Shutdown stops the retries, lets the queue send what it holds once more each, then disconnects.
@@ -186,13 +227,26 @@ func (e logsExporter) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	return e.consume(ctx, w)
 }
 
-// endpointAttributes name the backend on the exporter helper's metrics, as the stock exporter does.
-func endpointAttributes(cfg *Config) []attribute.KeyValue {
-	host, port, err := net.SplitHostPort(cfg.GRPC.Endpoint)
-	if err != nil {
-		return []attribute.KeyValue{attribute.String("server.address", cfg.GRPC.Endpoint)}
+// endpointAttributes name the backend on the exporter helper's metrics, as the stock exporters do.
+func endpointAttributes(cfg *Config, signal wire.Signal) []attribute.KeyValue {
+	address := cfg.GRPC.Endpoint
+	var attributes []attribute.KeyValue
+	if cfg.Protocol != ProtocolGRPC {
+		raw, _ := cfg.HTTP.signalURL(signal) // the sender has reported a bad one
+		u, err := url.Parse(raw)
+		if err != nil {
+			return nil
+		}
+		address = u.Host
+		if u.Path != "" {
+			attributes = append(attributes, attribute.String("url.path", u.Path))
+		}
 	}
-	attributes := []attribute.KeyValue{attribute.String("server.address", host)}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return append(attributes, attribute.String("server.address", address))
+	}
+	attributes = append(attributes, attribute.String("server.address", host))
 	if number, err := strconv.Atoi(port); err == nil {
 		attributes = append(attributes, attribute.Int("server.port", number))
 	}

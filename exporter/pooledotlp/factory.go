@@ -6,6 +6,7 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configgrpc"
+	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/exporter"
@@ -50,7 +51,14 @@ func createDefaultConfig() component.Config {
 		Pool:                   connpool.DefaultConfig(),
 		Buffers:                BuffersConfig{MaxIdleBytes: buffers.MaxIdleBytes, TTL: buffers.TTL},
 		GRPC:                   defaultGRPCConfig(),
+		HTTP:                   defaultHTTPConfig(),
 	}
+}
+
+func defaultHTTPConfig() HTTPClientConfig {
+	cfg := confighttp.NewDefaultClientConfig()
+	cfg.WriteBufferSize = defaultWriteBufferSize
+	return HTTPClientConfig{ClientConfig: cfg}
 }
 
 // defaultGRPCConfig is the stock exporter's, but for the balancer. Keepalive is off there too.

@@ -58,7 +58,8 @@ func judgeGRPC(err error, retryResourceExhausted bool) verdict {
 	case codes.ResourceExhausted:
 		switch {
 		case tooLarge(st):
-			return permanent(attempt.TooLarge, err)
+			// A client that is told RESOURCE_EXHAUSTED would send it again.
+			return permanent(attempt.TooLarge, tooLargeError{status.Error(codes.InvalidArgument, st.Message())})
 		case hasRetryInfo, retryResourceExhausted:
 			return retryable(attempt.Overloaded)
 		}
@@ -79,6 +80,11 @@ func judgeGRPC(err error, retryResourceExhausted bool) verdict {
 func permanent(outcome attempt.Outcome, err error) verdict {
 	return verdict{outcome: outcome, err: consumererror.NewPermanent(err)}
 }
+
+// tooLargeError says that less might be accepted.
+type tooLargeError struct{ error }
+
+func (e tooLargeError) Unwrap() error { return e.error }
 
 // ownHopFault tells our clients that the way is closed, not that their data is bad.
 func ownHopFault(err error) error {

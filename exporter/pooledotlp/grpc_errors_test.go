@@ -52,8 +52,8 @@ func TestGRPCStatusMatrix(t *testing.T) {
 			answer: status.Error(codes.ResourceExhausted, ""), keys: map[string]any{"retry_resource_exhausted": false},
 			told: codes.ResourceExhausted, outcome: attempt.Overloaded,
 		},
-		"too large":           {answer: status.Error(codes.ResourceExhausted, "grpc: received message larger than max (9 vs. 8)"), told: codes.ResourceExhausted, outcome: attempt.TooLarge},
-		"too large, in Java":  {answer: status.Error(codes.ResourceExhausted, "gRPC message exceeds maximum size 8: 9"), told: codes.ResourceExhausted, outcome: attempt.TooLarge},
+		"too large":           {answer: status.Error(codes.ResourceExhausted, "grpc: received message larger than max (9 vs. 8)"), told: codes.InvalidArgument, outcome: attempt.TooLarge},
+		"too large, in Java":  {answer: status.Error(codes.ResourceExhausted, "gRPC message exceeds maximum size 8: 9"), told: codes.InvalidArgument, outcome: attempt.TooLarge},
 		"invalid argument":    {answer: status.Error(codes.InvalidArgument, ""), told: codes.InvalidArgument, outcome: attempt.Rejected},
 		"unauthenticated":     {answer: status.Error(codes.Unauthenticated, ""), retried: true, told: codes.Unavailable, outcome: attempt.Failed},
 		"permission denied":   {answer: status.Error(codes.PermissionDenied, ""), retried: true, told: codes.Unavailable, outcome: attempt.Failed},
@@ -138,7 +138,8 @@ func TestAMessageBeyondTheServersLimitIsTooLarge(t *testing.T) {
 		e := startTracesExporter(t, map[string]any{"endpoint": endpoint, "compression": algorithm})
 		ctx, seen := observed(context.Background())
 		err := e.ConsumeTraces(ctx, spans(1000))
-		assert.Equal(t, codes.ResourceExhausted, status.Code(err))
+		st, _ := status.FromError(err)
+		assert.Equal(t, codes.InvalidArgument, st.Code())
 		assert.True(t, consumererror.IsPermanent(err))
 		assert.Equal(t, []attempt.Outcome{attempt.TooLarge}, seen.outcomes(), algorithm)
 	}

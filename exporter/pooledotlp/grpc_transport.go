@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configcompression"
@@ -14,7 +15,7 @@ import (
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/mem"
 
-	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/compression"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
@@ -34,7 +35,7 @@ type grpcTransport struct {
 	buffers mem.BufferPool
 	pool    *connpool.Pool // nil without a pool
 
-	conn                    *grpc.ClientConn
+	conn                     *grpc.ClientConn
 	compressed, uncompressed []grpc.CallOption
 }
 
@@ -53,15 +54,16 @@ func (t *grpcTransport) start(ctx context.Context, host component.Host) error {
 
 	client := t.cfg.GRPC
 	client.Compression = ""
-	t.uncompressed = []grpc.CallOption{grpc.ForceCodecV2(payloadCodec{}), grpc.UseCompressor(encoding.Identity)}
 	t.compressed = []grpc.CallOption{grpc.ForceCodecV2(payloadCodec{})}
-	switch {
-	case t.cfg.Optimizations == OptimizationsNone:
-		client.Compression = configcompression.Type(t.cfg.Compression)
-		client.BalancerName = t.stockBalancer()
-	case t.cfg.Compression != compression.None && t.cfg.Compression != "":
+	t.uncompressed = t.compressed
+	if t.cfg.ownCompression() {
+		t.uncompressed = append(slices.Clone(t.compressed), grpc.UseCompressor(encoding.Identity))
 		options = append(options, configgrpc.WithGrpcDialOption(
 			grpc.WithCompressor(declaredCompressor(t.cfg.Compression)))) //nolint:staticcheck // see declaredCompressor
+	}
+	if t.cfg.Optimizations == OptimizationsNone {
+		client.Compression = configcompression.Type(t.cfg.Compression)
+		client.BalancerName = t.stockBalancer()
 	}
 	if t.pool != nil {
 		options = append(options, configgrpc.WithGrpcDialOption(t.pool.DialOption()))
@@ -86,6 +88,9 @@ func (t *grpcTransport) stockBalancer() string {
 }
 
 func (t *grpcTransport) send(ctx context.Context, payload mem.BufferSlice, compressed bool) (partialSuccess, verdict) {
+	if t.conn == nil {
+		return partialSuccess{}, verdict{outcome: attempt.Failed, err: errNotStarted}
+	}
 	options := t.uncompressed
 	if compressed {
 		options = t.compressed

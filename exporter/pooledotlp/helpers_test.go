@@ -92,10 +92,18 @@ func startTracesExporter(t testing.TB, keys map[string]any) exporter.Traces {
 // startReceiver starts a stock otlp receiver on loopback.
 func startReceiver(t testing.TB, edit func(*otlpreceiver.Config)) (endpoint string, sink *signalSinks) {
 	t.Helper()
+	endpoint, _, sink = startReceivers(t, edit)
+	return endpoint, sink
+}
+
+// startReceivers starts a stock otlp receiver with gRPC and HTTP on loopback.
+func startReceivers(t testing.TB, edit func(*otlpreceiver.Config)) (grpcEndpoint, httpURL string, sink *signalSinks) {
+	t.Helper()
 	factory := otlpreceiver.NewFactory()
 	cfg := factory.CreateDefaultConfig().(*otlpreceiver.Config)
-	endpoint = freeAddress(t)
-	cfg.Protocols.GRPC.GetOrInsertDefault().NetAddr = confignet.AddrConfig{Endpoint: endpoint, Transport: confignet.TransportTypeTCP}
+	grpcEndpoint, httpEndpoint := freeAddress(t), freeAddress(t)
+	cfg.Protocols.GRPC.GetOrInsertDefault().NetAddr = confignet.AddrConfig{Endpoint: grpcEndpoint, Transport: confignet.TransportTypeTCP}
+	cfg.Protocols.HTTP.GetOrInsertDefault().ServerConfig.NetAddr = confignet.AddrConfig{Endpoint: httpEndpoint, Transport: confignet.TransportTypeTCP}
 	if edit != nil {
 		edit(cfg)
 	}
@@ -110,7 +118,7 @@ func startReceiver(t testing.TB, edit func(*otlpreceiver.Config)) (endpoint stri
 	for _, r := range []receiver.Traces{tr, mr, lr} {
 		startComponent(t, r, componenttest.NewNopHost())
 	}
-	return endpoint, sink
+	return grpcEndpoint, "http://" + httpEndpoint, sink
 }
 
 type signalSinks struct {

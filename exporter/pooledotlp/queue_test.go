@@ -2,7 +2,6 @@ package pooledotlp
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,10 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exportertest"
-	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -27,7 +24,9 @@ type counting struct {
 	arrived chan struct{}
 }
 
-func newCounting() *counting { return &counting{seen: map[string]int{}, arrived: make(chan struct{}, 1000)} }
+func newCounting() *counting {
+	return &counting{seen: map[string]int{}, arrived: make(chan struct{}, 1000)}
+}
 
 func (c *counting) export(_ context.Context, r ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
 	defer func() { c.arrived <- struct{}{} }()
@@ -150,120 +149,4 @@ func TestWhatTheQueueDropsIsCountedByReason(t *testing.T) {
 			assert.Equal(t, map[string]int64{reason: 4}, byAttribute(t, metric, "reason"))
 		})
 	}
-}
-
-// memoryStorage is a storage extension whose contents outlive its clients.
-type memoryStorage struct {
-	component.StartFunc
-	component.ShutdownFunc
-	mu   sync.Mutex
-	data map[string][]byte
-	// fail makes writes fail, as on a full disk.
-	fail atomic.Bool
-}
-
-var errDiskFull = errors.New("no space left on device")
-
-func (s *memoryStorage) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
-	return &memoryClient{s}, nil
-}
-
-type memoryClient struct{ *memoryStorage }
-
-func (c *memoryClient) Get(ctx context.Context, key string) ([]byte, error) {
-	op := storage.GetOperation(key)
-	err := c.Batch(ctx, op)
-	return op.Value, err
-}
-
-func (c *memoryClient) Set(ctx context.Context, key string, value []byte) error {
-	return c.Batch(ctx, storage.SetOperation(key, value))
-}
-
-func (c *memoryClient) Delete(ctx context.Context, key string) error {
-	return c.Batch(ctx, storage.DeleteOperation(key))
-}
-
-func (c *memoryClient) Batch(_ context.Context, ops ...*storage.Operation) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, op := range ops {
-		if op.Type != storage.Get && c.fail.Load() {
-			return errDiskFull
-		}
-	}
-	for _, op := range ops {
-		switch op.Type {
-		case storage.Get:
-			op.Value = c.data[op.Key]
-		case storage.Set:
-			c.data[op.Key] = append([]byte(nil), op.Value...)
-		case storage.Delete:
-			delete(c.data, op.Key)
-		}
-	}
-	return nil
-}
-
-func (*memoryClient) Close(context.Context) error { return nil }
-
-type hostWith struct {
-	component.Host
-	extensions map[component.ID]component.Component
-}
-
-func (h hostWith) GetExtensions() map[component.ID]component.Component { return h.extensions }
-
-func storageHost(s *memoryStorage) component.Host {
-	return hostWith{componenttest.NewNopHost(), map[component.ID]component.Component{component.MustNewID("file_storage"): s}}
-}
-
-func TestWhatIsOnDiskIsSentAfterARestart(t *testing.T) {
-	for name, queue := range map[string]map[string]any{
-		"one by one": {"storage": "file_storage"},
-		"batched":    {"storage": "file_storage", "batch": map[string]any{"min_size": 30, "flush_timeout": "10ms"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			disk := &memoryStorage{data: map[string][]byte{}}
-			backend := newCounting()
-			backend.failing.Store(true)
-			endpoint := startBackend(t, backend.export)
-			cfg := newConfig(t, map[string]any{"endpoint": endpoint, "sending_queue": queue})
-			set := exportertest.NewNopSettings(NewFactory().Type())
-
-			first := newTracesExporter(t, set, cfg)
-			require.NoError(t, first.Start(context.Background(), storageHost(disk)))
-			// An answer without an error means "on disk", for callers that are a queue themselves too.
-			ctx, seen := observed(context.Background())
-			for range 5 {
-				require.NoError(t, first.ConsumeTraces(ctx, spans(10)))
-			}
-			backend.waitForCall(t)
-			require.NoError(t, first.Shutdown(context.Background()))
-			assert.Zero(t, backend.total())
-			assert.NotEmpty(t, seen.outcomes)
-
-			backend.failing.Store(false)
-			second := newTracesExporter(t, set, cfg)
-			require.NoError(t, second.Start(context.Background(), storageHost(disk)))
-			require.Eventually(t, func() bool { return backend.total() >= 50 }, 10*time.Second, time.Millisecond)
-			require.NoError(t, second.Shutdown(context.Background()))
-			assert.Equal(t, 50, backend.total())
-		})
-	}
-}
-
-func TestAFullDiskRefuses(t *testing.T) {
-	disk := &memoryStorage{data: map[string][]byte{}}
-	backend := newCounting()
-	endpoint := startBackend(t, backend.export)
-	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), newConfig(t, map[string]any{
-		"endpoint": endpoint, "sending_queue": map[string]any{"storage": "file_storage"},
-	}))
-	startComponent(t, e, storageHost(disk))
-	disk.fail.Store(true)
-	require.ErrorIs(t, e.ConsumeTraces(context.Background(), spans(1)), errDiskFull)
-	disk.fail.Store(false)
-	require.NoError(t, e.ConsumeTraces(context.Background(), spans(1)))
-	require.Eventually(t, func() bool { return backend.total() == 1 }, 10*time.Second, time.Millisecond)
 }

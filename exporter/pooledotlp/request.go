@@ -158,6 +158,8 @@ func queueOption(cfg *Config, encoding exporterhelper.QueueBatchEncoding[xexport
 type queueEncoding struct {
 	signal  wire.Signal
 	buffers mem.BufferPool
+	// undecodable is told of records that are on disk and cannot be read. The queue itself drops them without a word.
+	undecodable func(error)
 }
 
 // Marshal returns the record of a request and of what the Collector keeps of its context.
@@ -169,6 +171,10 @@ func (e queueEncoding) Marshal(ctx context.Context, r xexporterhelper.Request) (
 func (e queueEncoding) Unmarshal(record []byte) (context.Context, xexporterhelper.Request, error) {
 	ctx, w, err := decodeRecord(record, e.signal)
 	if err != nil {
+		// The queue keeps a place for a request that it could not write. It was refused, and is not lost now.
+		if len(record) > 0 {
+			e.undecodable(err)
+		}
 		return ctx, nil, err
 	}
 	return ctx, newRequest(w, e.buffers), nil

@@ -120,6 +120,19 @@ func TestARecordWithoutItemsIsReadToo(t *testing.T) {
 	assert.Zero(t, w.Items())
 }
 
+func TestARecordThatCannotBeReadIsTold(t *testing.T) {
+	told := 0
+	e := queueEncoding{signal: wire.Traces, undecodable: func(error) { told++ }}
+	for _, record := range [][]byte{{0xff}, {0x0d, 1, 0, 0, 0, 0x1a, 2, 0x0a, 9}, {0x1a, 0}} {
+		_, _, err := e.Unmarshal(record)
+		require.ErrorContains(t, err, "queued traces")
+	}
+	assert.Equal(t, 3, told)
+	_, _, err := e.Unmarshal(nil)
+	require.Error(t, err)
+	assert.Equal(t, 3, told, "nothing was there")
+}
+
 func FuzzDecodeRecord(f *testing.F) {
 	w, _ := wire.FromTraces(spans(3), nopBuffers)
 	record, _ := encodeRecord(context.Background(), wire.Traces, w)

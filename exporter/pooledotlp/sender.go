@@ -2,6 +2,7 @@ package pooledotlp
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -18,10 +19,12 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
+var errNotStarted = errors.New("the exporter is not started")
+
 // transport carries payloads to the backend.
 type transport interface {
 	start(ctx context.Context, host component.Host) error
-	// send makes one try. It borrows the payload; compressed says whether the payload is in the configured compression.
+	// send makes one try. It borrows the payload; compressed says whether the payload is compressed by this exporter.
 	send(ctx context.Context, payload mem.BufferSlice, compressed bool) (partialSuccess, verdict)
 	stats() connpool.Stats
 	shutdown() error
@@ -51,14 +54,17 @@ func newSender(cfg *Config, set exporter.Settings, signal wire.Signal, pooled *b
 	if pooled != nil {
 		s.buffers, transportBuffers = pooled, pooled
 	}
-	if cfg.Optimizations == OptimizationsAll && cfg.Compression != compression.None && cfg.Compression != "" {
-		var err error
-		if s.compressor, err = compression.For(cfg.Compression, cfg.CompressionParams.Level); err != nil {
+	var err error
+	if cfg.ownCompression() {
+		if s.compressor, err = compression.For(cfg.algorithm(), cfg.CompressionParams.Level); err != nil {
 			return nil, err
 		}
 	}
-	s.transport = newGRPCTransport(cfg, set, signal, transportBuffers)
-	var err error
+	if cfg.Protocol == ProtocolGRPC {
+		s.transport = newGRPCTransport(cfg, set, signal, transportBuffers)
+	} else if s.transport, err = newHTTPTransport(cfg, set, signal); err != nil {
+		return nil, err
+	}
 	s.telemetry, err = newTelemetry(set, signal, s.transport.stats, pooled)
 	return s, err
 }
@@ -79,36 +85,40 @@ func (s *sender) send(ctx context.Context, r *request) error {
 	if r.attempts > 1 {
 		s.telemetry.retried(ctx)
 	}
-	payload, compressed, err := s.pack(ctx, r)
+	plain, err := s.plain(r)
 	if err != nil {
 		return consumererror.NewPermanent(err)
 	}
-	v := s.try(ctx, r, payload, compressed)
-	payload.Free()
-	if compressed && v.mayBeCompression {
-		if v = s.try(ctx, r, r.wire.Buffers(), false); v.outcome == attempt.Accepted {
+	defer plain.Free()
+	if s.compressor == nil || plain.Len() < s.cfg.CompressionMinSize || s.uncompressed.Load() {
+		return s.try(ctx, r, plain, false).err
+	}
+
+	start := time.Now()
+	buffer, err := s.compressor.Compress(plain, s.buffers)
+	if err != nil {
+		return consumererror.NewPermanent(err)
+	}
+	s.telemetry.compressed(ctx, time.Since(start))
+	v := s.try(ctx, r, mem.BufferSlice{buffer}, true)
+	buffer.Free()
+	if v.mayBeCompression {
+		if v = s.try(ctx, r, plain, false); v.outcome == attempt.Accepted {
 			s.compressionRefused(ctx)
 		}
 	}
 	return v.err
 }
 
-// pack returns what goes over the wire, with references of its own, and whether that is in the configured compression.
-func (s *sender) pack(ctx context.Context, r *request) (mem.BufferSlice, bool, error) {
-	plain := r.wire.Buffers()
-	if s.compressor == nil || r.wire.Bytes() < s.cfg.CompressionMinSize || s.uncompressed.Load() {
+// plain returns the uncompressed payload, with references of its own.
+func (s *sender) plain(r *request) (mem.BufferSlice, error) {
+	if s.cfg.Protocol != ProtocolHTTPJSON {
+		plain := r.wire.Buffers()
 		plain.Ref()
-		// With optimizations off the transport compresses by itself, as the stock exporter's does.
-		stock := s.cfg.Optimizations == OptimizationsNone && s.cfg.GRPC.Compression.IsCompressed()
-		return plain, stock, nil
+		return plain, nil
 	}
-	start := time.Now()
-	compressed, err := s.compressor.Compress(plain, s.buffers)
-	if err != nil {
-		return nil, false, err
-	}
-	s.telemetry.compressed(ctx, time.Since(start))
-	return mem.BufferSlice{compressed}, true, nil
+	b, err := marshalJSON(r.wire)
+	return mem.BufferSlice{mem.SliceBuffer(b)}, err
 }
 
 // try makes one try with one form of a request.
@@ -142,6 +152,8 @@ func (s *sender) compressionRefused(ctx context.Context) {
 func (s *sender) dropped(err error, items int) {
 	reason := dropRetriesExhausted
 	switch {
+	case errors.As(err, &tooLargeError{}):
+		reason = dropTooLarge
 	case consumererror.IsPermanent(err):
 		reason = dropRejected
 	case s.stopping.Load() && s.cfg.persistent():
@@ -150,4 +162,10 @@ func (s *sender) dropped(err error, items int) {
 		reason = dropShutdown
 	}
 	s.telemetry.dropped(context.Background(), reason, items)
+}
+
+// undecodable counts a record on disk that cannot be read: one, as nobody knows how many items were in it.
+func (s *sender) undecodable(err error) {
+	s.logger.Error("A request on disk cannot be read and is dropped.", zap.Error(err))
+	s.telemetry.dropped(context.Background(), dropUndecodable, 1)
 }

@@ -25,15 +25,20 @@ const (
 	dropRejected         = "rejected"
 	dropRetriesExhausted = "retries_exhausted"
 	dropShutdown         = "shutdown"
+	dropTooLarge         = "too_large"
+	dropUndecodable      = "undecodable"
 )
 
 // telemetry records the exporter's own metrics.
 type telemetry struct {
 	builder *metadata.TelemetryBuilder
-	// base are the attributes that every metric has; outcomes adds each outcome to them.
+	set     attribute.Set
+	// base are the attributes that every metric has; outcomes adds each outcome to them. Slices are kept, because passing an
+	// option by itself makes one each time.
 	base     metric.MeasurementOption
-	outcomes [attempt.Canceled + 1]metric.MeasurementOption
-	set      attribute.Set
+	add      []metric.AddOption
+	record   []metric.RecordOption
+	outcomes [attempt.Canceled + 1][]metric.AddOption
 }
 
 func newTelemetry(set exporter.Settings, signal wire.Signal, stats func() connpool.Stats, pooled *bufpool.Pool) (*telemetry, error) {
@@ -47,8 +52,9 @@ func newTelemetry(set exporter.Settings, signal wire.Signal, stats func() connpo
 			attribute.String("exporter", set.ID.String()), attribute.String("data_type", signal.String())),
 	}
 	t.base = metric.WithAttributeSet(t.set)
+	t.add, t.record = []metric.AddOption{t.base}, []metric.RecordOption{t.base}
 	for i := range t.outcomes {
-		t.outcomes[i] = t.with("outcome", attempt.Outcome(i).String())
+		t.outcomes[i] = []metric.AddOption{t.with("outcome", attempt.Outcome(i).String())}
 	}
 	if err := t.observeConnections(stats); err != nil {
 		return nil, err
@@ -64,30 +70,30 @@ func (t *telemetry) with(key, value string) metric.MeasurementOption {
 }
 
 func (t *telemetry) attempted(ctx context.Context, a attempt.Attempt, uncompressedBytes int) {
-	t.builder.ExporterPooledotlpAttempts.Add(ctx, 1, t.outcomes[a.Outcome])
-	t.builder.ExporterPooledotlpAttemptDuration.Record(ctx, a.Latency.Seconds(), t.base)
-	t.builder.ExporterPooledotlpUncompressedBytes.Add(ctx, int64(uncompressedBytes), t.base)
-	t.builder.ExporterPooledotlpWireBytes.Add(ctx, int64(a.Bytes), t.base)
+	t.builder.ExporterPooledotlpAttempts.Add(ctx, 1, t.outcomes[a.Outcome]...)
+	t.builder.ExporterPooledotlpAttemptDuration.Record(ctx, a.Latency.Seconds(), t.record...)
+	t.builder.ExporterPooledotlpUncompressedBytes.Add(ctx, int64(uncompressedBytes), t.add...)
+	t.builder.ExporterPooledotlpWireBytes.Add(ctx, int64(a.Bytes), t.add...)
 }
 
 func (t *telemetry) retried(ctx context.Context) {
-	t.builder.ExporterPooledotlpRetries.Add(ctx, 1, t.base)
+	t.builder.ExporterPooledotlpRetries.Add(ctx, 1, t.add...)
 }
 
 func (t *telemetry) compressed(ctx context.Context, d time.Duration) {
-	t.builder.ExporterPooledotlpCompressionTime.Add(ctx, d.Seconds(), t.base)
+	t.builder.ExporterPooledotlpCompressionTime.Add(ctx, d.Seconds(), t.add...)
 }
 
 func (t *telemetry) compressionRefused(ctx context.Context) {
-	t.builder.ExporterPooledotlpCompressionRefusals.Add(ctx, 1, t.base)
+	t.builder.ExporterPooledotlpCompressionRefusals.Add(ctx, 1, t.add...)
 }
 
 func (t *telemetry) accepted(ctx context.Context, items int64) {
-	t.builder.ExporterPooledotlpItems.Add(ctx, items, t.base)
+	t.builder.ExporterPooledotlpItems.Add(ctx, items, t.add...)
 }
 
 func (t *telemetry) partialSuccess(ctx context.Context, rejected int64) {
-	t.builder.ExporterPooledotlpPartialSuccesses.Add(ctx, 1, t.base)
+	t.builder.ExporterPooledotlpPartialSuccesses.Add(ctx, 1, t.add...)
 	if rejected > 0 {
 		t.dropped(ctx, dropPartialSuccess, int(rejected))
 	}

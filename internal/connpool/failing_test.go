@@ -122,7 +122,7 @@ func TestABackendThatFailsEverywhereKeepsHalfOfItsConnections(t *testing.T) {
 		assert.Equal(t, 2, p.Stats().Ejected)
 		assert.EqualValues(t, 2, p.Stats().Ejections)
 		// The other two had their connection replaced once, and not again within the base time.
-		assert.Len(t, client.subs, 8)
+		assert.Len(t, client.all(), 8)
 	})
 }
 
@@ -138,10 +138,10 @@ func TestTheOnlyConnectionIsReplacedOncePerBaseTime(t *testing.T) {
 			}
 		}
 		fail()
-		assert.Len(t, client.subs, 2)
+		assert.Len(t, client.all(), 2)
 		time.Sleep(30 * time.Second)
 		fail()
-		assert.Len(t, client.subs, 3)
+		assert.Len(t, client.all(), 3)
 		assert.Zero(t, p.Stats().Ejections)
 	})
 }

@@ -3,6 +3,7 @@ package connpool
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -126,6 +127,13 @@ func (p fakePinned) Invoke(ctx context.Context, _ string, _, reply any, _ ...grp
 
 func (fakePinned) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
 	return nil, status.Error(codes.Unimplemented, "")
+}
+
+// all returns every sub-connection made so far.
+func (c *fakeClient) all() []*fakeSub {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.subs)
 }
 
 // live returns the sub-connections that are not shut down.

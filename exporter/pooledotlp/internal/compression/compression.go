@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/klauspost/compress/gzip"
 	"google.golang.org/grpc/mem"
 )
 
@@ -34,8 +35,10 @@ const DefaultLevel = 0
 // levels are what each algorithm has; level 0 stands for defaultLevel. BenchmarkLevels shows what they cost: gzip 6 and zstd 3
 // are as small as the stock encoders, brotli 5 is where it becomes smaller than all others.
 var levels = map[Algorithm]struct{ min, max, defaultLevel int }{
-	Gzip:        {1, 9, 6},
-	Zstd:        {1, 9, 3},
+	// -1 and -2 are zlib's names for its default and for Huffman coding alone.
+	Gzip: {-2, 9, 6},
+	// All that zstd itself has, so that what others accept is accepted; see EncoderLevelFromZstd for what they mean here.
+	Zstd:        {-22, 22, 3},
 	Brotli:      {1, 9, 5},
 	Snappy:      {0, 0, 0},
 	SnappyBlock: {0, 0, 0},
@@ -91,7 +94,7 @@ func For(algorithm Algorithm, level int) (*Compressor, error) {
 	if algorithm == None || algorithm == "" {
 		return nil, errors.New("no compressor for compression none")
 	}
-	if level == DefaultLevel {
+	if level == DefaultLevel || (algorithm == Gzip && level == gzip.DefaultCompression) {
 		level = levels[algorithm].defaultLevel
 	}
 	shared.Lock()

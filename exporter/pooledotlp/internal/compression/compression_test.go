@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -65,7 +66,7 @@ func TestEveryAlgorithmAtEveryLevelComesBackEqual(t *testing.T) {
 	pool := bufpool.New(bufpool.DefaultConfig())
 	defer pool.Close()
 	for algorithm, l := range levels {
-		for level := 0; level <= l.max; level++ {
+		for level := max(l.min, -2); level <= min(l.max, 12); level++ {
 			c, err := For(algorithm, level)
 			require.NoError(t, err)
 			assert.Equal(t, algorithm, c.Algorithm())
@@ -101,8 +102,8 @@ func TestWhatThereIsNot(t *testing.T) {
 		want      string
 	}{
 		{"lzma", 0, `unknown compression "lzma"`},
-		{Gzip, 10, "gzip has levels 1 to 9, found 10"},
-		{Zstd, -1, "zstd has levels 1 to 9, found -1"},
+		{Gzip, 10, "gzip has levels -2 to 9, found 10"},
+		{Zstd, 23, "zstd has levels -22 to 22, found 23"},
 		{Snappy, 1, "snappy has no levels, found level 1"},
 		{None, 0, "no compressor for compression none"},
 		{"", 0, "no compressor for compression none"},
@@ -141,4 +142,42 @@ func TestAnEncoderThatCannotBeMadeLeavesItsPlace(t *testing.T) {
 		_, err := e.encode(nil, nil)
 		require.ErrorIs(t, err, fail)
 	}
+}
+
+// TestZstdMemoryIsBounded compresses ten large messages at once, again and again, and looks at the heap while the encoders
+// are all warm.
+func TestZstdMemoryIsBounded(t *testing.T) {
+	data := telemetry(10_000)
+	in := mem.BufferSlice{mem.SliceBuffer(data)}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	e, err := newEncoders(Zstd, levels[Zstd].defaultLevel, runtime.GOMAXPROCS(0))
+	require.NoError(t, err)
+	c := &Compressor{algorithm: Zstd, encoders: e}
+	pool := bufpool.New(bufpool.DefaultConfig())
+	defer pool.Close()
+	var held [10]mem.Buffer
+	for range 3 {
+		var all sync.WaitGroup
+		for i := range held {
+			all.Go(func() {
+				out, err := c.Compress(in, pool)
+				assert.NoError(t, err)
+				held[i] = out
+			})
+		}
+		all.Wait()
+		used := int64(heap()) - int64(before)
+		t.Logf("ten messages of %d bytes compressed at once: %.1f MB with what is sent", len(data), float64(used)/1e6)
+		assert.Less(t, used, int64(40_000_000))
+		for _, b := range held {
+			b.Free()
+		}
+	}
+	runtime.KeepAlive(c)
 }

@@ -1,0 +1,191 @@
+package pooledotlp
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/config/configcompression"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/exporter/otlpexporter"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/experimental"
+	"google.golang.org/grpc/mem"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
+)
+
+// discardCodec takes messages as they come and answers with nothing.
+type discardCodec struct{}
+
+func (discardCodec) Name() string                         { return "proto" }
+func (discardCodec) Marshal(any) (mem.BufferSlice, error) { return nil, nil }
+func (discardCodec) Unmarshal(mem.BufferSlice, any) error { return nil }
+
+var _ encoding.CodecV2 = discardCodec{}
+
+// startDiscard serves a backend that costs next to nothing: it neither decompresses nor decodes.
+func startDiscard(b *testing.B) string {
+	b.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(b, err)
+	pool := bufpool.New(bufpool.DefaultConfig())
+	server := grpc.NewServer(
+		grpc.ForceServerCodecV2(discardCodec{}), experimental.BufferPool(pool),
+		//nolint:staticcheck // the only way to leave a message compressed
+		grpc.RPCDecompressor(nil),
+		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+			if err := stream.RecvMsg(nil); err != nil {
+				return err
+			}
+			return stream.SendMsg(nil)
+		}))
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(listener) }()
+	b.Cleanup(func() { server.Stop(); <-done; pool.Close() })
+	return listener.Addr().String()
+}
+
+// BenchmarkExport compares the exporter with the stock one, without queues, so that what is measured is encoding, compressing
+// and sending. The backend is in the same process, and its part the same for both.
+func BenchmarkExport(b *testing.B) {
+	for _, algorithm := range []string{"none", "gzip", "zstd"} {
+		for _, n := range []int{10, 100, 1000} {
+			td := spans(n)
+			for _, who := range []string{"stock", "ours", "ours without optimizations"} {
+				b.Run(fmt.Sprintf("%s/%d spans/%s", algorithm, n, who), func(b *testing.B) {
+					var e exporter.Traces
+					if who == "stock" {
+						e = stockTraces(b, startDiscard(b), algorithm)
+					} else {
+						optimizations := map[bool]string{true: "all", false: "none"}[who == "ours"]
+						e = startTracesExporter(b, map[string]any{
+							"endpoint": startDiscard(b), "compression": algorithm, "optimizations": optimizations,
+							"compression_min_size": 0, "sending_queue": map[string]any{"enabled": false},
+						})
+					}
+					benchmarkExporter(b, e, td, n)
+				})
+			}
+		}
+	}
+}
+
+func stockTraces(b *testing.B, endpoint, algorithm string) exporter.Traces {
+	b.Helper()
+	factory := otlpexporter.NewFactory()
+	cfg := factory.CreateDefaultConfig().(*otlpexporter.Config)
+	cfg.ClientConfig.Endpoint = endpoint
+	cfg.ClientConfig.TLS.Insecure = true
+	cfg.ClientConfig.Compression = configcompression.Type(algorithm)
+	cfg.QueueConfig = configoptional.None[exporterhelper.QueueBatchConfig]()
+	e, err := factory.CreateTraces(context.Background(), exportertest.NewNopSettings(factory.Type()), cfg)
+	require.NoError(b, err)
+	startComponent(b, e, componenttest.NewNopHost())
+	return e
+}
+
+func benchmarkExporter(b *testing.B, e exporter.Traces, td ptrace.Traces, n int) {
+	b.Helper()
+	ctx := context.Background()
+	require.NoError(b, e.ConsumeTraces(ctx, td))
+	b.ReportAllocs()
+	b.SetParallelism(8)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := e.ConsumeTraces(ctx, td); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.StopTimer()
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/span")
+}
+
+// checksumTransport reads every byte and discards it.
+type checksumTransport struct{ sum atomic.Uint32 }
+
+func (*checksumTransport) start(context.Context, component.Host) error { return nil }
+
+func (t *checksumTransport) send(_ context.Context, payload mem.BufferSlice, _ bool) (partialSuccess, verdict) {
+	for _, b := range payload {
+		t.sum.Add(crc32.Checksum(b.ReadOnlyData(), crc32.MakeTable(crc32.Castagnoli)))
+	}
+	return partialSuccess{}, verdict{outcome: attempt.Accepted}
+}
+
+func (*checksumTransport) stats() connpool.Stats { return connpool.Stats{} }
+func (*checksumTransport) shutdown() error       { return nil }
+
+// BenchmarkWithoutNetwork is what the exporter itself costs: from pdata to the hand of the transport.
+func BenchmarkWithoutNetwork(b *testing.B) {
+	for _, n := range []int{1, 500} {
+		b.Run(fmt.Sprintf("%d spans", n), func(b *testing.B) {
+			e := newTracesExporter(b, exportertest.NewNopSettings(NewFactory().Type()), newConfig(b, map[string]any{"endpoint": "localhost:1", "compression": "none"}))
+			e.(tracesExporter).sender.transport = &checksumTransport{}
+			startComponent(b, e, componenttest.NewNopHost())
+			td := tenAttributes(n)
+			ctx, _ := observed(context.Background())
+			ctx = attempt.NewContext(ctx, func(attempt.Attempt) {})
+			b.ReportAllocs()
+			b.ResetTimer()
+			for b.Loop() {
+				if err := e.ConsumeTraces(ctx, td); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "spans/s")
+		})
+	}
+}
+
+// tenAttributes makes spans as an instrumented web service does.
+func tenAttributes(n int) ptrace.Traces {
+	td := spans(n)
+	for _, s := range td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().All() {
+		for i := range 8 {
+			s.Attributes().PutStr(fmt.Sprintf("http.attribute.%d", i), "a value of some length")
+		}
+	}
+	return td
+}
+
+// BenchmarkOptimizations shows what each optimization brings: all of them, all but one, and none.
+func BenchmarkOptimizations(b *testing.B) {
+	variants := []struct {
+		name string
+		keys map[string]any
+	}{
+		{"all", nil},
+		{"without reused buffers", map[string]any{"buffers": map[string]any{"max_idle_bytes": 0}}},
+		{"without the pool", map[string]any{"balancer_name": "round_robin"}},
+		{"with gzip at its fastest", map[string]any{"compression_params": map[string]any{"level": 1}}},
+		{"none", map[string]any{"optimizations": "none"}},
+	}
+	for _, n := range []int{100, 1000} {
+		td := tenAttributes(n)
+		for _, v := range variants {
+			b.Run(fmt.Sprintf("%d spans/%s", n, v.name), func(b *testing.B) {
+				keys := map[string]any{"endpoint": startDiscard(b), "sending_queue": map[string]any{"enabled": false}}
+				for k, value := range v.keys {
+					keys[k] = value
+				}
+				benchmarkExporter(b, startTracesExporter(b, keys), td, n)
+			})
+		}
+	}
+}

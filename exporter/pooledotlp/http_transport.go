@@ -1,0 +1,240 @@
+package pooledotlp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configcompression"
+	"go.opentelemetry.io/collector/exporter"
+	"google.golang.org/grpc/mem"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/compression"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
+)
+
+const (
+	protobufContentType = "application/x-protobuf"
+	jsonContentType     = "application/json"
+	// maxResponseBytes bounds what is read of an answer: it carries a message for people at most.
+	maxResponseBytes = 64 * 1024
+)
+
+// httpTransport sends payloads as HTTP POST requests.
+type httpTransport struct {
+	cfg         *Config
+	set         exporter.Settings
+	signal      wire.Signal
+	url         string
+	contentType string
+	userAgent   string
+	// encoding is the Content-Encoding of compressed payloads; empty when the stock client compresses.
+	encoding string
+
+	// mu guards pool, which statistics may ask for before start.
+	mu   sync.Mutex
+	pool *connpool.HTTP
+}
+
+func newHTTPTransport(cfg *Config, set exporter.Settings, signal wire.Signal) (*httpTransport, error) {
+	u, err := cfg.HTTP.signalURL(signal)
+	if err != nil {
+		return nil, err
+	}
+	t := &httpTransport{
+		cfg: cfg, set: set, signal: signal, url: u, contentType: protobufContentType,
+		userAgent: fmt.Sprintf("%s/%s (%s/%s)", set.BuildInfo.Description, set.BuildInfo.Version, runtime.GOOS, runtime.GOARCH),
+	}
+	if cfg.Protocol == ProtocolHTTPJSON {
+		t.contentType = jsonContentType
+	}
+	if cfg.ownCompression() {
+		t.encoding = contentEncodings[cfg.algorithm()]
+	}
+	return t, nil
+}
+
+// contentEncodings are the names on the wire.
+var contentEncodings = map[compression.Algorithm]string{
+	compression.Gzip:        "gzip",
+	compression.Zstd:        "zstd",
+	compression.SnappyBlock: "snappy",
+	compression.Brotli:      "br",
+}
+
+// signalURL returns where a signal is sent to.
+func (c *HTTPClientConfig) signalURL(signal wire.Signal) (string, error) {
+	own := map[wire.Signal]string{
+		wire.Traces: c.TracesEndpoint, wire.Metrics: c.MetricsEndpoint, wire.Logs: c.LogsEndpoint,
+	}[signal]
+	switch {
+	case own != "":
+	case c.ClientConfig.Endpoint == "":
+		return "", fmt.Errorf("either `endpoint` or `%s_endpoint` must be specified", signal)
+	default:
+		own = strings.TrimSuffix(c.ClientConfig.Endpoint, "/") + "/v1/" + signal.String()
+	}
+	u, err := url.Parse(own)
+	if err != nil {
+		return "", fmt.Errorf("`%s_endpoint` must be a valid URL: %w", signal, err)
+	}
+	return u.String(), nil
+}
+
+func (t *httpTransport) start(ctx context.Context, host component.Host) error {
+	client := t.cfg.HTTP.ClientConfig
+	client.Timeout = 0 // each attempt has its own
+	client.Compression, client.CompressionParams = "", configcompression.CompressionParams{}
+	if t.encoding == "" {
+		client.Compression = configcompression.Type(t.cfg.Compression)
+		client.CompressionParams.Level = configcompression.Level(t.cfg.CompressionParams.Level)
+	}
+	settings := connpool.Config{MaxConnections: 1, MinConnections: 1, TargetInFlightPerConnection: 1}
+	if t.cfg.Optimizations == OptimizationsAll {
+		settings = t.cfg.Pool
+		settings.Tune(&client.MaxConnsPerHost, &client.MaxIdleConnsPerHost, &client.MaxIdleConns, &client.IdleConnTimeout)
+	}
+	ctx = context.WithoutCancel(ctx) // clients are made later too
+	pool, err := connpool.NewHTTP(settings, func() (*http.Client, error) {
+		return client.ToClient(ctx, host.GetExtensions(), t.set.TelemetrySettings)
+	})
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pool = pool
+	return nil
+}
+
+func (t *httpTransport) send(ctx context.Context, payload mem.BufferSlice, compressed bool) (partialSuccess, verdict) {
+	if t.pool == nil {
+		return partialSuccess{}, verdict{outcome: attempt.Failed, err: errNotStarted}
+	}
+	var response partialSuccess
+	var v verdict
+	_ = t.pool.Do(func(client *http.Client) (int, error) {
+		answer, err := t.post(ctx, client, payload, compressed)
+		if err != nil {
+			v = judgeHTTPFailure(err)
+			if v.outcome == attempt.Canceled {
+				return 0, nil // says nothing about the connection
+			}
+			return 0, err
+		}
+		body := readBody(answer)
+		if answer.StatusCode >= 200 && answer.StatusCode <= 299 {
+			response = t.readAnswer(answer, body)
+			v = verdict{outcome: attempt.Accepted}
+		} else {
+			v = judgeHTTP(t.url, answer, body, time.Now())
+		}
+		return answer.ProtoMajor, nil
+	})
+	return response, v
+}
+
+func (t *httpTransport) post(ctx context.Context, client *http.Client, payload mem.BufferSlice, compressed bool) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, newBody(payload))
+	if err != nil {
+		return nil, err
+	}
+	r.ContentLength = int64(payload.Len())
+	// A server may close an idle connection at the moment it is used; the client then needs the body once more.
+	r.GetBody = func() (io.ReadCloser, error) { return newBody(payload), nil }
+	r.Header.Set("Content-Type", t.contentType)
+	r.Header.Set("User-Agent", t.userAgent)
+	if compressed && t.encoding != "" {
+		r.Header.Set("Content-Encoding", t.encoding)
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("failed to make an HTTP request: %w", err)
+	}
+	return answer, nil
+}
+
+// readBody reads an answer's body to its end where it is short, so that the connection can be used again.
+func readBody(answer *http.Response) []byte {
+	defer answer.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxResponseBytes))
+	if err != nil {
+		return nil // it is for people only; the status line said what counts
+	}
+	return body
+}
+
+// readAnswer reads the body of a success. What cannot be read is no reason to call it a failure: the backend has the data.
+func (t *httpTransport) readAnswer(answer *http.Response, body []byte) partialSuccess {
+	var p partialSuccess
+	var err error
+	switch answer.Header.Get("Content-Type") {
+	case protobufContentType:
+		p, err = parseResponse(body)
+	case jsonContentType:
+		p, err = parseJSONResponse(body, t.signal)
+	}
+	if err != nil {
+		return partialSuccess{message: fmt.Sprintf("the answer's body is not readable: %v", err)}
+	}
+	return p
+}
+
+func (t *httpTransport) stats() connpool.Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pool == nil || t.cfg.Optimizations == OptimizationsNone {
+		return connpool.Stats{}
+	}
+	return t.pool.Stats()
+}
+
+func (t *httpTransport) shutdown() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pool != nil {
+		t.pool.Close()
+	}
+	return nil
+}
+
+// body reads a payload. The client may read and close it from different goroutines, and after its call has returned, so it
+// has its own references and a lock.
+type body struct {
+	mu     sync.Mutex
+	reader *mem.Reader // nil when closed
+}
+
+func newBody(payload mem.BufferSlice) *body { return &body{reader: payload.Reader()} }
+
+var errBodyClosed = errors.New("read of a closed request body")
+
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reader == nil {
+		return 0, errBodyClosed
+	}
+	return b.reader.Read(p)
+}
+
+func (b *body) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reader == nil {
+		return nil
+	}
+	err := b.reader.Close()
+	b.reader = nil
+	return err
+}

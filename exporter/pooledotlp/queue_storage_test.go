@@ -1,0 +1,306 @@
+package pooledotlp
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/extension/xextension/storage"
+)
+
+// memoryStorage is a storage extension whose contents outlive its clients.
+type memoryStorage struct {
+	component.StartFunc
+	component.ShutdownFunc
+	mu   sync.Mutex
+	data map[string][]byte
+	// fail makes writes fail, as on a full disk.
+	fail atomic.Bool
+	// history is what was on the disk after each write: what a process finds that starts after one killed there.
+	history []map[string][]byte
+}
+
+var errDiskFull = errors.New("no space left on device")
+
+func (s *memoryStorage) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
+	return &memoryClient{s}, nil
+}
+
+type memoryClient struct{ *memoryStorage }
+
+func (c *memoryClient) Get(ctx context.Context, key string) ([]byte, error) {
+	op := storage.GetOperation(key)
+	err := c.Batch(ctx, op)
+	return op.Value, err
+}
+
+func (c *memoryClient) Set(ctx context.Context, key string, value []byte) error {
+	return c.Batch(ctx, storage.SetOperation(key, value))
+}
+
+func (c *memoryClient) Delete(ctx context.Context, key string) error {
+	return c.Batch(ctx, storage.DeleteOperation(key))
+}
+
+func (c *memoryClient) Batch(_ context.Context, ops ...*storage.Operation) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, op := range ops {
+		if op.Type != storage.Get && c.fail.Load() {
+			return errDiskFull
+		}
+	}
+	wrote := false
+	for _, op := range ops {
+		switch op.Type {
+		case storage.Get:
+			op.Value = c.data[op.Key]
+			continue
+		case storage.Set:
+			c.data[op.Key] = append([]byte(nil), op.Value...)
+		case storage.Delete:
+			delete(c.data, op.Key)
+		}
+		wrote = true
+	}
+	if wrote {
+		c.history = append(c.history, maps.Clone(c.data))
+	}
+	return nil
+}
+
+func (*memoryClient) Close(context.Context) error { return nil }
+
+type hostWith struct {
+	component.Host
+	extensions map[component.ID]component.Component
+}
+
+func (h hostWith) GetExtensions() map[component.ID]component.Component { return h.extensions }
+
+func storageHost(s *memoryStorage) component.Host {
+	return hostWith{componenttest.NewNopHost(), map[component.ID]component.Component{component.MustNewID("file_storage"): s}}
+}
+
+func TestWhatIsOnDiskIsSentAfterARestart(t *testing.T) {
+	for name, queue := range map[string]map[string]any{
+		"one by one": {"storage": "file_storage"},
+		"batched":    {"storage": "file_storage", "batch": map[string]any{"min_size": 30, "flush_timeout": "10ms"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := &memoryStorage{data: map[string][]byte{}}
+			backend := newCounting()
+			backend.failing.Store(true)
+			endpoint := startBackend(t, backend.export)
+			cfg := newConfig(t, map[string]any{"endpoint": endpoint, "sending_queue": queue})
+			set := exportertest.NewNopSettings(NewFactory().Type())
+
+			first := newTracesExporter(t, set, cfg)
+			require.NoError(t, first.Start(context.Background(), storageHost(disk)))
+			// An answer without an error means "on disk", for callers that are a queue themselves too.
+			ctx, seen := observed(context.Background())
+			for range 5 {
+				require.NoError(t, first.ConsumeTraces(ctx, spans(10)))
+			}
+			backend.waitForCall(t)
+			require.NoError(t, first.Shutdown(context.Background()))
+			assert.Zero(t, backend.total())
+			assert.NotEmpty(t, seen.outcomes)
+
+			backend.failing.Store(false)
+			second := newTracesExporter(t, set, cfg)
+			require.NoError(t, second.Start(context.Background(), storageHost(disk)))
+			require.Eventually(t, func() bool { return backend.total() >= 50 }, 10*time.Second, time.Millisecond)
+			require.NoError(t, second.Shutdown(context.Background()))
+			assert.Equal(t, 50, backend.total())
+		})
+	}
+}
+
+func TestAFullDiskRefuses(t *testing.T) {
+	disk := &memoryStorage{data: map[string][]byte{}}
+	backend := newCounting()
+	endpoint := startBackend(t, backend.export)
+	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), newConfig(t, map[string]any{
+		"endpoint": endpoint, "sending_queue": map[string]any{"storage": "file_storage"},
+	}))
+	startComponent(t, e, storageHost(disk))
+	disk.fail.Store(true)
+	require.ErrorIs(t, e.ConsumeTraces(context.Background(), spans(1)), errDiskFull)
+	disk.fail.Store(false)
+	require.NoError(t, e.ConsumeTraces(context.Background(), spans(1)))
+	require.Eventually(t, func() bool { return backend.total() == 1 }, 10*time.Second, time.Millisecond)
+}
+
+// killed returns what is on the disk when a process is killed that was sending three requests of ten spans, in vain.
+func killed(t *testing.T, cfg *Config, backend *counting) map[string][]byte {
+	t.Helper()
+	disk := &memoryStorage{data: map[string][]byte{}}
+	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg)
+	require.NoError(t, e.Start(context.Background(), storageHost(disk)))
+	for range 3 {
+		require.NoError(t, e.ConsumeTraces(context.Background(), spans(10)))
+	}
+	for range 3 {
+		backend.waitForCall(t)
+	}
+	disk.mu.Lock()
+	found := maps.Clone(disk.data)
+	disk.mu.Unlock()
+	require.NoError(t, e.Shutdown(context.Background()))
+	return found
+}
+
+// delivered starts an exporter on a disk, with or without the mended storage, and returns how many spans arrive.
+func delivered(t *testing.T, cfg *Config, backend *counting, disk map[string][]byte) int {
+	t.Helper()
+	backend.mu.Lock()
+	clear(backend.seen)
+	backend.mu.Unlock()
+	s := &memoryStorage{data: maps.Clone(disk)}
+	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg)
+	require.NoError(t, e.Start(context.Background(), storageHost(s)))
+	require.Eventually(t, func() bool { return !hasItems(s) }, 10*time.Second, time.Millisecond)
+	require.NoError(t, e.Shutdown(context.Background()))
+	return backend.total()
+}
+
+func hasItems(s *memoryStorage) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.data {
+		if isItem(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// A process that died while it was sending is started, and killed again after each of its writes.
+func TestNoMomentOfARestartLosesWhatIsOnDisk(t *testing.T) {
+	backend := newCounting()
+	endpoint := startBackend(t, backend.export)
+	cfg := newConfig(t, map[string]any{
+		"endpoint": endpoint, "sending_queue": map[string]any{"storage": "file_storage", "num_consumers": 3},
+		"retry_on_failure": map[string]any{"initial_interval": "1h", "max_interval": "1h"},
+	})
+	backend.failing.Store(true)
+	first := killed(t, cfg, backend)
+
+	for _, mended := range []bool{false, true} {
+		backend.failing.Store(true)
+		disk := &memoryStorage{data: maps.Clone(first)}
+		e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg).(tracesExporter)
+		if mended {
+			require.NoError(t, e.Start(context.Background(), storageHost(disk)))
+		} else {
+			require.NoError(t, e.sender.start(context.Background(), storageHost(disk)))
+			require.NoError(t, e.queued.Start(context.Background(), storageHost(disk)))
+		}
+		for range 3 {
+			backend.waitForCall(t)
+		}
+		require.NoError(t, e.Shutdown(context.Background()))
+		backend.failing.Store(false)
+
+		least := 30
+		for _, moment := range disk.history {
+			least = min(least, delivered(t, cfg, backend, moment))
+		}
+		if mended {
+			assert.Equal(t, 30, least)
+		} else {
+			assert.Less(t, least, 30, "the queue's own start no longer loses items: queue_storage.go may be simplified")
+		}
+	}
+}
+
+func TestAStartThatCannotRestoreTheQueueFailsAndChangesNothing(t *testing.T) {
+	backend := newCounting()
+	endpoint := startBackend(t, backend.export)
+	cfg := newConfig(t, map[string]any{
+		"endpoint": endpoint, "sending_queue": map[string]any{"storage": "file_storage"},
+		"retry_on_failure": map[string]any{"initial_interval": "1h", "max_interval": "1h"},
+	})
+	backend.failing.Store(true)
+	found := killed(t, cfg, backend)
+	backend.failing.Store(false)
+
+	disk := &memoryStorage{data: maps.Clone(found)}
+	disk.fail.Store(true)
+	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg)
+	err := e.Start(context.Background(), storageHost(disk))
+	require.ErrorIs(t, err, errDiskFull)
+	require.ErrorContains(t, err, "the queue on disk could not be restored and is left as it is")
+	disk.fail.Store(false)
+	require.NoError(t, e.Shutdown(context.Background()))
+	assert.Equal(t, found, disk.data)
+	assert.Equal(t, 30, delivered(t, cfg, backend, disk.data))
+}
+
+func TestAFullDiskDoesNotStopSending(t *testing.T) {
+	backend := newCounting()
+	endpoint := startBackend(t, backend.export)
+	disk := &memoryStorage{data: map[string][]byte{}}
+	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), newConfig(t, map[string]any{
+		"endpoint": endpoint, "sending_queue": map[string]any{"storage": "file_storage", "num_consumers": 1},
+		"retry_on_failure": map[string]any{"initial_interval": "10ms", "max_interval": "10ms"},
+	}))
+	startComponent(t, e, storageHost(disk))
+	backend.failing.Store(true)
+	for range 3 {
+		require.NoError(t, e.ConsumeTraces(context.Background(), spans(10)))
+	}
+	backend.waitForCall(t)
+	// The disk fills up while one request is being sent and two wait.
+	disk.fail.Store(true)
+	backend.failing.Store(false)
+	require.Eventually(t, func() bool { return backend.total() == 30 }, 10*time.Second, time.Millisecond)
+	disk.fail.Store(false)
+	require.NoError(t, e.ConsumeTraces(context.Background(), spans(10)))
+	require.Eventually(t, func() bool { return backend.total() == 40 }, 10*time.Second, time.Millisecond)
+}
+
+func TestARecordOnDiskThatCannotBeReadIsCounted(t *testing.T) {
+	backend := newCounting()
+	endpoint := startBackend(t, backend.export)
+	cfg := newConfig(t, map[string]any{
+		"endpoint": endpoint, "sending_queue": map[string]any{"storage": "file_storage"},
+		"retry_on_failure": map[string]any{"initial_interval": "1h", "max_interval": "1h"},
+	})
+	backend.failing.Store(true)
+	found := killed(t, cfg, backend)
+	backend.failing.Store(false)
+	for key := range found {
+		if isItem(key) {
+			found[key] = found[key][:len(found[key])-1]
+			break
+		}
+	}
+	tel := componenttest.NewTelemetry()
+	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
+	set := exportertest.NewNopSettings(NewFactory().Type())
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	e := newTracesExporter(t, set, cfg)
+	startComponent(t, e, storageHost(&memoryStorage{data: found}))
+	require.Eventually(t, func() bool { return backend.total() == 20 }, 10*time.Second, time.Millisecond)
+	dropped, err := tel.GetMetric("otelcol_exporter_pooledotlp_dropped_items")
+	require.NoError(t, err)
+	assert.Equal(t, map[string]int64{dropUndecodable: 1}, byAttribute(t, dropped, "reason"))
+}
+
+func TestAStorageThatIsNotThereIsTheQueuesToReport(t *testing.T) {
+	cfg := newConfig(t, map[string]any{"endpoint": "localhost:1", "sending_queue": map[string]any{"storage": "nonesuch"}})
+	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg)
+	require.ErrorContains(t, e.Start(context.Background(), componenttest.NewNopHost()), "no storage client extension found")
+	require.NoError(t, e.Shutdown(context.Background()))
+}

@@ -1,0 +1,84 @@
+package pooledotlp
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+)
+
+// oneHuge makes n spans of which one is larger than all others together.
+func oneHuge(n int) ptrace.Traces {
+	td := spans(n)
+	td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(n/2).Attributes().PutStr("payload", string(make([]byte, 10_000)))
+	return td
+}
+
+func TestWhatIsTooLargeIsSentInParts(t *testing.T) {
+	backend := newCounting()
+	grpcEndpoint := startBackend(t, backend.export, grpc.MaxRecvMsgSize(3000))
+	url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, body []byte) {
+		if len(body) > 3000 {
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			return
+		}
+		request := ptraceotlp.NewExportRequest()
+		assert.NoError(t, request.UnmarshalProto(body))
+		_, _ = backend.export(context.Background(), request)
+	})
+	for name, keys := range map[string]map[string]any{
+		"gRPC, queue":    {"endpoint": grpcEndpoint},
+		"gRPC, no queue": {"endpoint": grpcEndpoint, "sending_queue": map[string]any{"enabled": false}},
+		"gRPC, batches":  {"endpoint": grpcEndpoint, "sending_queue": map[string]any{"batch": map[string]any{"min_size": 1000, "flush_timeout": "1h"}}},
+		"HTTP":           {"endpoint": url, "protocol": "http/protobuf"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			backend.mu.Lock()
+			clear(backend.seen)
+			backend.mu.Unlock()
+			tel := componenttest.NewTelemetry()
+			t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
+			set := exportertest.NewNopSettings(NewFactory().Type())
+			set.TelemetrySettings = tel.NewTelemetrySettings()
+			keys["compression"] = "none"
+			e := newTracesExporter(t, set, newConfig(t, keys))
+			require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
+			err := e.ConsumeTraces(context.Background(), oneHuge(200))
+			queued := e.(tracesExporter).queued != nil
+			assert.Equal(t, queued, err == nil, "without a queue the caller hears of the one that did not arrive")
+			require.NoError(t, e.Shutdown(context.Background()))
+
+			assert.Len(t, backend.seen, 199)
+			for name, times := range backend.seen {
+				assert.Equal(t, 1, times, name)
+			}
+			if queued {
+				dropped, err := tel.GetMetric("otelcol_exporter_pooledotlp_dropped_items")
+				require.NoError(t, err)
+				assert.Equal(t, map[string]int64{dropTooLarge: 1}, byAttribute(t, dropped, "reason"))
+			}
+			assert.Zero(t, e.(tracesExporter).pooled.Stats().InUse)
+		})
+	}
+}
+
+func TestABatcherHearsThatItsBatchIsTooLarge(t *testing.T) {
+	endpoint := startBackend(t, accept, grpc.MaxRecvMsgSize(3000))
+	e := startTracesExporter(t, map[string]any{"endpoint": endpoint, "compression": "none"})
+	ctx, seen := observed(context.Background())
+	err := e.ConsumeTraces(ctx, spans(200))
+	st, _ := status.FromError(err)
+	assert.Equal(t, codes.InvalidArgument, st.Code())
+	assert.Equal(t, []attempt.Outcome{attempt.TooLarge}, seen.outcomes())
+}

@@ -1,0 +1,244 @@
+package connpool
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// HTTP is a pool for HTTP clients.
+//
+// With HTTP/1.1 a connection carries one request at a time, and a single http.Transport is a pool already: Tune gives it the
+// pool's bounds. With HTTP/2 one connection carries all requests, so the pool uses several clients with a transport each.
+// Which of the two a server speaks shows in its answers.
+//
+// It is safe for concurrent use, and needs no goroutine: it is looked after when it is used, and transports close idle
+// connections by themselves.
+type HTTP struct {
+	cfg  Config
+	open func() (*http.Client, error)
+
+	load     load
+	inFlight atomic.Int64
+	rotation atomic.Uint32
+	// multiplexed is set by the first answer over HTTP/2.
+	multiplexed atomic.Bool
+	counters    counters
+
+	// members is replaced, never changed, so that a call reads it without the lock.
+	members atomic.Pointer[[]*httpMember]
+	// mu guards changes of members and the times.
+	mu               sync.Mutex
+	growAt, shrinkAt time.Time
+}
+
+type httpMember struct {
+	client   *http.Client
+	inFlight atomic.Int64
+	failures atomic.Int64
+	// heldBackUntil is a Unix time in nanoseconds, written when the member is made.
+	heldBackUntil int64
+}
+
+// NewHTTP returns a pool of the clients that open makes.
+func NewHTTP(cfg Config, open func() (*http.Client, error)) (*HTTP, error) {
+	p := &HTTP{cfg: cfg, open: open}
+	first, err := p.newMember(0)
+	if err != nil {
+		return nil, err
+	}
+	p.members.Store(&[]*httpMember{first})
+	return p, nil
+}
+
+// Tune sets the bounds of an HTTP/1.1 connection pool, where they are not set already. Go keeps two idle connections per
+// host by default, so that with more requests at a time most of them would connect anew.
+func (c *Config) Tune(maxConnsPerHost, maxIdleConnsPerHost, maxIdleConns *int, idleConnTimeout *time.Duration) {
+	if *maxConnsPerHost == 0 {
+		*maxConnsPerHost = c.MaxConnections
+	}
+	if *maxIdleConnsPerHost == 0 {
+		*maxIdleConnsPerHost = *maxConnsPerHost
+	}
+	*maxIdleConns = max(*maxIdleConns, *maxIdleConnsPerHost)
+	if c.IdleTimeout > 0 {
+		*idleConnTimeout = c.IdleTimeout
+	}
+}
+
+// Do calls fn with the client that has the fewest requests in flight. fn returns the protocol's major version of the answer,
+// and an error when there was none.
+func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
+	members := *p.members.Load()
+	now := time.Now()
+	m, least := p.pick(members, now)
+	m.inFlight.Add(1)
+	p.counters.picks.Add(1)
+	pressured := p.load.observe(least, p.inFlight.Add(1), int64(p.cfg.TargetInFlightPerConnection))
+	if p.multiplexed.Load() {
+		p.resize(now, pressured)
+	}
+	major, err := fn(m.client)
+	m.inFlight.Add(-1)
+	p.inFlight.Add(-1)
+	if err != nil {
+		p.failed(m)
+		return err
+	}
+	m.failures.Store(0)
+	if major == 2 && !p.multiplexed.Load() {
+		p.multiplexed.Store(true)
+	}
+	return nil
+}
+
+// pick returns the least loaded member that is not held back, or the least loaded of all.
+func (p *HTTP) pick(members []*httpMember, now time.Time) (*httpMember, int64) {
+	start := int(p.rotation.Add(1)) % len(members)
+	var best *httpMember
+	var least int64
+	for _, heldBack := range []bool{false, true} {
+		for i := range members {
+			m := members[(start+i)%len(members)]
+			if !heldBack && m.heldBackUntil > now.UnixNano() {
+				continue
+			}
+			if n := m.inFlight.Load(); best == nil || n < least {
+				best, least = m, n
+			}
+		}
+		if best != nil {
+			break
+		}
+	}
+	return best, least
+}
+
+// resize grows and shrinks the pool. Its windows are those of the gRPC pool, but end with the first call after their time.
+func (p *HTTP) resize(now time.Time, pressured bool) {
+	if !pressured && p.cfg.IdleTimeout == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	members := *p.members.Load()
+	target := p.cfg.TargetInFlightPerConnection
+	if pressured {
+		switch {
+		case p.growAt.IsZero() || now.Sub(p.growAt) > growthWindow:
+			p.load.openWindow()
+			p.growAt = now.Add(growthWindow)
+		case !now.Before(p.growAt):
+			p.growAt = time.Time{}
+			size := p.load.grownSize(len(members), p.cfg.MaxConnections, p.inFlight.Load(), target)
+			if size > len(members) {
+				p.counters.growDecisions.Add(1)
+			}
+			p.setSize(size)
+		}
+	}
+	switch {
+	case p.cfg.IdleTimeout == 0:
+	case p.shrinkAt.IsZero():
+		p.shrinkAt = now.Add(p.cfg.IdleTimeout)
+	case !now.Before(p.shrinkAt):
+		p.shrinkAt = now.Add(p.cfg.IdleTimeout)
+		p.setSize(p.load.shrunkSize(len(members), min(p.cfg.MinConnections, len(members)), p.inFlight.Load(), target))
+	}
+}
+
+// setSize opens or closes members. The caller holds mu.
+func (p *HTTP) setSize(size int) {
+	members := slices.Clone(*p.members.Load())
+	for len(members) < size {
+		m, err := p.newMember(0)
+		if err != nil {
+			break // it worked for the first one; what there is goes on
+		}
+		members = append(members, m)
+	}
+	for _, m := range members[min(size, len(members)):] {
+		p.retire(m)
+	}
+	members = members[:min(size, len(members))]
+	p.members.Store(&members)
+}
+
+// failed counts an answer that did not come, and replaces a member on which none came several times in a row: its
+// connection may be a black hole, which the transport would use until the system gives it up.
+func (p *HTTP) failed(m *httpMember) {
+	limit := int64(p.cfg.Ejection.ConsecutiveFailures)
+	if limit == 0 || m.failures.Add(1) != limit {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	members := slices.Clone(*p.members.Load())
+	i := slices.Index(members, m)
+	if i < 0 {
+		return
+	}
+	until := time.Now().Add(p.cfg.Ejection.BaseTime)
+	if 2*p.heldBack(members) >= len(members)-1 {
+		until = time.Time{} // as many as half are held back: the backend is away, not the connection broken
+	}
+	replacement, err := p.newMember(until.UnixNano())
+	if err != nil {
+		return
+	}
+	members[i] = replacement
+	p.members.Store(&members)
+	p.counters.ejections.Add(1)
+	p.retire(m)
+}
+
+func (*HTTP) heldBack(members []*httpMember) int {
+	n, now := 0, time.Now().UnixNano()
+	for _, m := range members {
+		if m.heldBackUntil > now {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *HTTP) newMember(heldBackUntil int64) (*httpMember, error) {
+	client, err := p.open()
+	if err != nil {
+		return nil, err
+	}
+	p.counters.opened.Add(1)
+	return &httpMember{client: client, heldBackUntil: heldBackUntil}, nil
+}
+
+// retire closes the idle connections of a member; requests under way finish, and their connections go with the idle
+// time-out.
+func (p *HTTP) retire(m *httpMember) {
+	p.counters.closed.Add(1)
+	m.client.CloseIdleConnections()
+}
+
+// Stats returns the statistics of the pool. Ready counts clients: with HTTP/1.1 there is one, whatever its connections.
+func (p *HTTP) Stats() Stats {
+	members := *p.members.Load()
+	heldBack := p.heldBack(members)
+	return Stats{
+		Ready:         len(members) - heldBack,
+		Ejected:       heldBack,
+		InFlight:      p.inFlight.Load(),
+		Picks:         p.counters.picks.Load(),
+		Ejections:     p.counters.ejections.Load(),
+		Opened:        p.counters.opened.Load(),
+		Closed:        p.counters.closed.Load(),
+		GrowDecisions: p.counters.growDecisions.Load(),
+	}
+}
+
+// Close closes the idle connections. Call it when no call is under way.
+func (p *HTTP) Close() {
+	for _, m := range *p.members.Load() {
+		m.client.CloseIdleConnections()
+	}
+}

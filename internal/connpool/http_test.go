@@ -1,0 +1,203 @@
+package connpool
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func newHTTPPool(t testing.TB, edit func(*Config)) (*HTTP, *atomic.Int32) {
+	t.Helper()
+	cfg := DefaultConfig()
+	if edit != nil {
+		edit(&cfg)
+	}
+	opened := &atomic.Int32{}
+	p, err := NewHTTP(cfg, func() (*http.Client, error) {
+		opened.Add(1)
+		return &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}, nil
+	})
+	require.NoError(t, err)
+	t.Cleanup(p.Close)
+	return p, opened
+}
+
+func answered(major int) func(*http.Client) (int, error) {
+	return func(*http.Client) (int, error) { return major, nil }
+}
+
+// hang makes n calls that last until release is closed.
+func hang(p *HTTP, n int, release chan struct{}) *sync.WaitGroup {
+	var calls sync.WaitGroup
+	for range n {
+		calls.Go(func() { _ = p.Do(func(*http.Client) (int, error) { <-release; return 2, nil }) })
+	}
+	return &calls
+}
+
+func TestAnHTTP2PoolGrowsAndShrinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newHTTPPool(t, func(c *Config) { c.MaxConnections, c.IdleTimeout = 10, time.Minute })
+		require.NoError(t, p.Do(answered(2)))
+		release := make(chan struct{})
+		var all []*sync.WaitGroup
+		for range 10 { // ten calls each window, none of which ends
+			all = append(all, hang(p, 10, release))
+			synctest.Wait()
+			time.Sleep(growthWindow)
+		}
+		s := p.Stats()
+		assert.Equal(t, 10, s.Ready)
+		assert.EqualValues(t, 100, s.InFlight)
+		close(release)
+		for _, w := range all {
+			w.Wait()
+		}
+		for range 3 {
+			time.Sleep(time.Minute)
+			require.NoError(t, p.Do(answered(2)))
+		}
+		s = p.Stats()
+		assert.Equal(t, 1, s.Ready)
+		assert.EqualValues(t, 9, s.Closed)
+		assert.EqualValues(t, 104, s.Picks)
+	})
+}
+
+func TestAnHTTP1PoolIsOneTransport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, opened := newHTTPPool(t, nil)
+		require.NoError(t, p.Do(answered(1)))
+		release := make(chan struct{})
+		calls := hang(p, 100, release)
+		time.Sleep(time.Second)
+		close(release)
+		calls.Wait()
+		assert.EqualValues(t, 1, opened.Load())
+	})
+}
+
+func TestAnHTTPMemberWithoutAnswersIsReplacedAndHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := newHTTPPool(t, func(c *Config) { c.MaxConnections, c.IdleTimeout = 4, 0 })
+		require.NoError(t, p.Do(answered(2)))
+		release := make(chan struct{})
+		var all []*sync.WaitGroup
+		for range 5 {
+			all = append(all, hang(p, 8, release))
+			synctest.Wait()
+			time.Sleep(growthWindow)
+		}
+		close(release)
+		for _, w := range all {
+			w.Wait()
+		}
+		require.Equal(t, 4, p.Stats().Ready)
+		bad := (*p.members.Load())[2].client
+		call := func() {
+			_ = p.Do(func(c *http.Client) (int, error) {
+				if c == bad {
+					return 0, errors.New("no answer")
+				}
+				return 2, nil
+			})
+		}
+		for range 100 {
+			call()
+		}
+		s := p.Stats()
+		assert.Equal(t, 3, s.Ready)
+		assert.Equal(t, 1, s.Ejected)
+		assert.EqualValues(t, 1, s.Ejections)
+		time.Sleep(30 * time.Second)
+		assert.Equal(t, 4, p.Stats().Ready)
+	})
+}
+
+func TestTheOnlyHTTPMemberIsReplacedButUsed(t *testing.T) {
+	p, opened := newHTTPPool(t, nil)
+	for range 5 {
+		require.Error(t, p.Do(func(*http.Client) (int, error) { return 0, errors.New("no answer") }))
+	}
+	assert.EqualValues(t, 2, opened.Load())
+	assert.Equal(t, 1, p.Stats().Ready)
+}
+
+func TestAnHTTPPoolWhoseClientsCannotBeMade(t *testing.T) {
+	_, err := NewHTTP(DefaultConfig(), func() (*http.Client, error) { return nil, errors.New("no certificate") })
+	require.EqualError(t, err, "no certificate")
+}
+
+func TestOverRealHTTP2EveryConnectionIsUsedEvenly(t *testing.T) {
+	var mu sync.Mutex
+	byConnection := map[string]int{}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		byConnection[r.RemoteAddr]++
+		mu.Unlock()
+		time.Sleep(5 * time.Millisecond)
+		_, _ = io.Copy(io.Discard, r.Body)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	cfg := DefaultConfig()
+	cfg.MaxConnections = 4
+	p, err := NewHTTP(cfg, func() (*http.Client, error) {
+		return &http.Client{Transport: server.Client().Transport.(*http.Transport).Clone()}, nil
+	})
+	require.NoError(t, err)
+	defer p.Close()
+	run := func(calls int) {
+		var callers sync.WaitGroup
+		for range 32 {
+			callers.Go(func() {
+				for range calls {
+					assert.NoError(t, p.Do(func(c *http.Client) (int, error) {
+						resp, err := c.Get(server.URL)
+						if err != nil {
+							return 0, err
+						}
+						defer resp.Body.Close()
+						_, err = io.Copy(io.Discard, resp.Body)
+						return resp.ProtoMajor, err
+					}))
+				}
+			})
+		}
+		callers.Wait()
+	}
+	for p.Stats().Ready < 4 {
+		run(20)
+	}
+	mu.Lock()
+	clear(byConnection)
+	mu.Unlock()
+	run(50)
+	require.Len(t, byConnection, 4)
+	for _, n := range byConnection {
+		assert.InEpsilon(t, 32*50/4, n, 0.1)
+	}
+}
+
+func TestTuneSetsOnlyWhatIsNotSet(t *testing.T) {
+	cfg := DefaultConfig()
+	var maxConns, maxIdlePerHost int
+	maxIdle, timeout := 10, time.Hour
+	cfg.Tune(&maxConns, &maxIdlePerHost, &maxIdle, &timeout)
+	assert.Equal(t, []int{50, 50, 50}, []int{maxConns, maxIdlePerHost, maxIdle})
+	assert.Equal(t, cfg.IdleTimeout, timeout)
+
+	maxConns, maxIdlePerHost, maxIdle = 7, 3, 100
+	cfg.Tune(&maxConns, &maxIdlePerHost, &maxIdle, &timeout)
+	assert.Equal(t, []int{7, 3, 100}, []int{maxConns, maxIdlePerHost, maxIdle})
+}
