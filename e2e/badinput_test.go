@@ -32,8 +32,8 @@ func TestWrongConfigurationIsRefusedBeforeAnythingStarts(t *testing.T) {
 	}{
 		{
 			"adaptivebatch, two faults at once",
-			[]string{"processors::adaptivebatch::send_batch_max_size: -7", "processors::adaptivebatch::max_concurrency: 0"},
-			[]string{"send_batch_max_size", "-7", "max_concurrency", "0"},
+			[]string{"processors::adaptivebatch::send_batch_max_bytes: -7", "processors::adaptivebatch::max_concurrency: 0"},
+			[]string{"send_batch_max_bytes", "-7", "max_concurrency", "0"},
 		},
 		{
 			"pooledotlp, unknown algorithm", []string{"exporters::pooledotlp::compression: lzma"},
@@ -129,7 +129,7 @@ func TestAnOversizedItemIsRefusedAndOthersPass(t *testing.T) {
 	p := freePorts(t)
 	startCollector(t, distribution(t), p, p.mainJob(backend),
 		"--config", "yaml:receivers::otlp::protocols::grpc::max_recv_msg_size_mib: 32",
-		"--config", "yaml:exporters::pooledotlp::retry_on_failure::max_elapsed_time: 5s")
+		"--config", "yaml:exporters::pooledotlp::retry_on_failure: {max_interval: 1s, max_elapsed_time: 5s}")
 
 	giant := numberedTraces(0, 1)
 	giant.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().PutStr("large", strings.Repeat("x", 8<<20))

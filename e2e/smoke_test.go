@@ -88,7 +88,7 @@ func TestBinaryHoldsWhatTheManifestSays(t *testing.T) {
 		slices.Sort(used)
 		assert.Equal(t, names, slices.Compact(used), "%s in the binary and in all-components.yaml", kind)
 	}
-	for _, kind := range append(slices.Clone(kinds), "providers") {
+	for _, kind := range append(slices.Clone(kinds), "converters", "providers") {
 		for _, entry := range built.entries(t, kind) {
 			assert.Contains(t, string(table), "`"+path.Base(entry)+"`", "docs/distribution.md has no line for %s", entry)
 		}
@@ -105,7 +105,7 @@ func TestAllComponentsStartServeAndStop(t *testing.T) {
 	c := startProcess(t, distribution(t), p, []string{
 		"OTLP_GRPC_ENDPOINT=" + p.grpc, "OTLP_HTTP_ENDPOINT=" + p.http, "HEALTH_ENDPOINT=" + p.health,
 		"METRICS_PORT=" + p.metrics[strings.LastIndex(p.metrics, ":")+1:], "DIRECTORY=" + directory,
-		"PROMETHEUS_ENDPOINT=" + freeAddress(t), "ZPAGES_ENDPOINT=" + freeAddress(t), "PPROF_ENDPOINT=" + freeAddress(t),
+		"POOLED_GRPC_ENDPOINT=" + freeAddress(t), "PROMETHEUS_ENDPOINT=" + freeAddress(t), "ZPAGES_ENDPOINT=" + freeAddress(t), "PPROF_ENDPOINT=" + freeAddress(t),
 	}, "--config", config)
 
 	status, _ := get(t, "http://"+p.health)
