@@ -80,7 +80,7 @@ func FuzzSplitJoin(f *testing.F) {
 		for _, data := range [][]byte{a, b} {
 			d, err := unmarshal(signal, data)
 			if err != nil {
-				t.Skip()
+				return // malformed: FuzzCheck is about that
 			}
 			for k, n := range d.contents() {
 				want[k] += n
