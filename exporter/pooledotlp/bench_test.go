@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/mem"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/sample"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
@@ -64,7 +65,7 @@ func startDiscard(b *testing.B) string {
 func BenchmarkExport(b *testing.B) {
 	for _, algorithm := range []string{"none", "gzip", "zstd"} {
 		for _, n := range []int{10, 100, 1000} {
-			td := spans(n)
+			td := sample.Spans(n)
 			for _, who := range []string{"stock", "ours", "ours without optimizations"} {
 				b.Run(fmt.Sprintf("%s/%d spans/%s", algorithm, n, who), func(b *testing.B) {
 					var e exporter.Traces
@@ -138,7 +139,7 @@ func BenchmarkWithoutNetwork(b *testing.B) {
 			e := newTracesExporter(b, exportertest.NewNopSettings(NewFactory().Type()), newConfig(b, map[string]any{"endpoint": "localhost:1", "compression": "none"}))
 			e.(tracesExporter).sender.transport = &checksumTransport{}
 			startComponent(b, e, componenttest.NewNopHost())
-			td := tenAttributes(n)
+			td := sample.Spans(n)
 			ctx, _ := observed(context.Background())
 			ctx = attempt.NewContext(ctx, func(attempt.Attempt) {})
 			b.ReportAllocs()
@@ -151,17 +152,6 @@ func BenchmarkWithoutNetwork(b *testing.B) {
 			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "spans/s")
 		})
 	}
-}
-
-// tenAttributes makes spans as an instrumented web service does.
-func tenAttributes(n int) ptrace.Traces {
-	td := spans(n)
-	for _, s := range td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().All() {
-		for i := range 8 {
-			s.Attributes().PutStr(fmt.Sprintf("http.attribute.%d", i), "a value of some length")
-		}
-	}
-	return td
 }
 
 // BenchmarkOptimizations shows what each optimization brings: all of them, all but one, and none.
@@ -177,7 +167,7 @@ func BenchmarkOptimizations(b *testing.B) {
 		{"none", map[string]any{"optimizations": "none"}},
 	}
 	for _, n := range []int{100, 1000} {
-		td := tenAttributes(n)
+		td := sample.Spans(n)
 		for _, v := range variants {
 			b.Run(fmt.Sprintf("%d spans/%s", n, v.name), func(b *testing.B) {
 				keys := map[string]any{"endpoint": startDiscard(b), "sending_queue": map[string]any{"enabled": false}}
