@@ -28,7 +28,7 @@ import (
 const (
 	comparisonCallers = 64
 	comparisonWarmUp  = 500 * time.Millisecond
-	comparisonRounds  = 3
+	comparisonRounds  = 5
 )
 
 // comparisonTime is how long each subject is measured in each round.
@@ -42,8 +42,9 @@ func comparisonTime(b *testing.B) time.Duration {
 }
 
 // BenchmarkComparison compares the exporter with the stock one: each in a process with a stock otlp receiver in front, 64
-// callers that wait for the answer, a backend that discards, Go's default garbage collection. It prints the medians of
-// interleaved rounds.
+// callers that wait for the answer, a backend that discards. It prints the medians of interleaved rounds, in brackets those
+// of the ratios to the first subject. GOGC in the environment is that of both; POOLEDOTLP_COMPARISON_TIME is the time for each
+// subject and round, and POOLEDOTLP_COMPARISON_PROFILE a path for CPU profiles of them.
 func BenchmarkComparison(b *testing.B) {
 	for _, algorithm := range []string{"none", "gzip", "zstd"} {
 		for _, n := range []int{10, 100, 1000} {
@@ -88,28 +89,35 @@ func compare(b *testing.B, spans int, subjects ...subject) {
 			rounds[i] = append(rounds[i], measure(b, s, spans))
 		}
 	}
-	middle := func(i int, value func(usage) float64) float64 {
-		var all []float64
-		for _, u := range rounds[i] {
-			all = append(all, value(u))
-		}
-		slices.Sort(all)
-		return all[len(all)/2]
-	}
 	b.ReportMetric(0, "ns/op") // means nothing here
 	b.Logf("| %s | CPU, µs/span | bytes/span | peak memory, MB | spans/s | P50, ms | P99, ms |", b.Name())
 	for i, s := range subjects {
-		cpu := middle(i, func(u usage) float64 { return u.cpuPerSpan * 1e6 })
-		peak := middle(i, func(u usage) float64 { return u.peakBytes / 1e6 })
-		of := func(value, first float64) string { return fmt.Sprintf("%.2f (%.2f)", value, value/first) }
-		b.Logf("| %s | %s | %.1f | %s | %.0f | %.2f | %.2f |", s.Name,
-			of(cpu, middle(0, func(u usage) float64 { return u.cpuPerSpan * 1e6 })),
-			middle(i, func(u usage) float64 { return u.bytesPerSpan }),
-			of(peak, middle(0, func(u usage) float64 { return u.peakBytes / 1e6 })),
-			middle(i, func(u usage) float64 { return u.spansPerSecond }),
-			middle(i, func(u usage) float64 { return u.p50.Seconds() * 1e3 }),
-			middle(i, func(u usage) float64 { return u.p99.Seconds() * 1e3 }))
+		middle := func(value func(usage) float64) float64 { return median(rounds[i], value) }
+		// The machine is not the same from round to round: what is compared is the same round.
+		ratio := func(value func(usage) float64) string {
+			pairs := make([][2]usage, comparisonRounds)
+			for r := range pairs {
+				pairs[r] = [2]usage{rounds[i][r], rounds[0][r]}
+			}
+			return fmt.Sprintf("%.2f (%.2f)", middle(value), median(pairs, func(p [2]usage) float64 { return value(p[0]) / value(p[1]) }))
+		}
+		b.Logf("| %s | %s | %.1f | %s | %.0f | %.1f | %.1f |", s.Name,
+			ratio(func(u usage) float64 { return u.cpuPerSpan * 1e6 }),
+			middle(func(u usage) float64 { return u.bytesPerSpan }),
+			ratio(func(u usage) float64 { return u.peakBytes / 1e6 }),
+			middle(func(u usage) float64 { return u.spansPerSecond }),
+			middle(func(u usage) float64 { return u.p50.Seconds() * 1e3 }),
+			middle(func(u usage) float64 { return u.p99.Seconds() * 1e3 }))
 	}
+}
+
+func median[T any](all []T, value func(T) float64) float64 {
+	var values []float64
+	for _, one := range all {
+		values = append(values, value(one))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 // measure runs one subject under load.
@@ -117,7 +125,8 @@ func measure(b *testing.B, s subject, spans int) usage {
 	b.Helper()
 	var sent atomic.Int64
 	s.Backend = startDiscard(b, s.Compression, &sent)
-	pid, endpoint := startSubject(b, s)
+	pid, endpoint, end := startSubject(b, s)
+	defer end()
 	payload, err := ptraceotlp.NewExportRequestFromTraces(sample.Spans(spans)).MarshalProto()
 	require.NoError(b, err)
 	l := startLoad(b, endpoint, payload)
@@ -145,25 +154,30 @@ func measure(b *testing.B, s subject, spans int) usage {
 }
 
 // startSubject starts the process and waits for its receiver.
-func startSubject(b *testing.B, s subject) (pid int, endpoint string) {
+func startSubject(b *testing.B, s subject) (pid int, endpoint string, end func()) {
 	b.Helper()
 	encoded, err := json.Marshal(s)
 	require.NoError(b, err)
-	child := exec.Command(os.Args[0], "-test.run", "^TestComparisonChild$")
+	arguments := []string{"-test.run", "^TestComparisonChild$"}
+	if profile := os.Getenv("POOLEDOTLP_COMPARISON_PROFILE"); profile != "" {
+		arguments = append(arguments, "-test.cpuprofile", profile+"."+strings.ReplaceAll(s.Name, " ", "-"))
+	}
+	child := exec.Command(os.Args[0], arguments...)
 	child.Env = append(os.Environ(), comparisonChild+"="+string(encoded))
 	in, err := child.StdinPipe()
 	require.NoError(b, err)
 	out, err := child.StdoutPipe()
 	require.NoError(b, err)
 	require.NoError(b, child.Start())
-	b.Cleanup(func() { in.Close(); _ = child.Wait() })
+	end = func() { in.Close(); _ = child.Wait() }
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if address, ok := strings.CutPrefix(lines.Text(), "listening "); ok {
-			return child.Process.Pid, address
+			return child.Process.Pid, address, end
 		}
 	}
+	end()
 	b.Fatal("the child did not start")
-	return 0, ""
+	return 0, "", nil
 }
 
 // load is callers that send one request after the other.
