@@ -109,7 +109,7 @@ func (p *delayProxy) pipe(from, to net.Conn) {
 			time.Sleep(time.Until(d.at))
 			if _, err := to.Write(d.bytes); err != nil {
 				from.Close()
-				for range line { //nolint:revive // lets the reader end
+				for range line { // lets the reader end
 				}
 				return
 			}

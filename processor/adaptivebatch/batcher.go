@@ -1,0 +1,261 @@
+package adaptivebatch
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/client"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/controller"
+)
+
+// batcher collects calls into batches and answers them. One mutex guards all of its state: what is done under it is a few
+// appends and comparisons per call, never encoding, sending or waiting.
+type batcher struct {
+	cfg       *Config
+	logger    *zap.Logger
+	telemetry *telemetry
+	// base is the parent of every batch's context; it is cancelled when the shutdown takes too long.
+	base       context.Context
+	cancelBase context.CancelFunc
+	// ceiling is the decision's, for splitting calls before the mutex is taken.
+	ceiling atomic.Int64
+
+	mu      sync.Mutex
+	control *controller.Controller
+	async   asyncDetector
+	streams map[string]*stream
+	// due are the streams that only lack a free slot, in the order in which they became due.
+	due      []*stream
+	inFlight int
+
+	pending        int64 // bytes admitted and not yet answered
+	waitingStreams []*stream
+	waitingCalls   int
+	waitingBytes   int64
+
+	held     callList // the calls that wait for their answer
+	sweep    *time.Timer
+	sweeping bool // the timer is set
+
+	closing bool
+	// drained is closed when, while closing, nothing is left.
+	drained     chan struct{}
+	drainedOnce sync.Once
+}
+
+func newBatcher(cfg *Config, logger *zap.Logger, t *telemetry) *batcher {
+	b := &batcher{cfg: cfg, logger: logger, telemetry: t, streams: map[string]*stream{}, drained: make(chan struct{})}
+	b.base, b.cancelBase = context.WithCancel(context.Background())
+	b.control = controller.New(controller.Config{
+		Adaptive: cfg.Adaptive, StartItems: cfg.trigger(), MinItems: int(cfg.SendBatchMinSize), MaxItems: int(cfg.SendBatchMaxSize),
+		Timeout: cfg.Timeout, MaxConcurrency: cfg.MaxConcurrency,
+	})
+	b.decided()
+	return b
+}
+
+// fixedControl is the configuration of a controller that does not adapt.
+func (b *batcher) fixedControl() controller.Config {
+	return controller.Config{
+		StartItems: b.cfg.trigger(), MaxItems: int(b.cfg.SendBatchMaxSize), Timeout: b.cfg.Timeout, MaxConcurrency: b.cfg.MaxConcurrency,
+	}
+}
+
+// decided takes over a new decision.
+func (b *batcher) decided() {
+	d := b.control.Decision()
+	b.ceiling.Store(int64(d.Ceiling))
+	b.dispatchDue(time.Now())
+}
+
+// consume takes a caller's payload and returns its answer.
+func (b *batcher) consume(ctx context.Context, p payload, kind payloadKind) error {
+	items := p.items()
+	if items == 0 {
+		p.free()
+		return nil
+	}
+	c := &call{ctx: ctx, answer: make(chan error, 1), arrived: time.Now(), parts: []payload{p}}
+	maxItems, maxBytes := int(b.ceiling.Load()), int(b.cfg.SendBatchMaxBytes)
+	if maxItems > 0 && items > maxItems || maxBytes > 0 && p.bytes() > maxBytes {
+		parts, err := p.split(maxItems, maxBytes)
+		if err != nil {
+			p.free()
+			return err
+		}
+		c.parts = parts
+	}
+	for _, part := range c.parts {
+		c.bytes += int64(part.bytes())
+	}
+	key, info := streamKey(ctx, b.cfg.MetadataKeys, kind)
+	if err := b.accept(c, key, info); err != nil {
+		for _, part := range c.parts {
+			part.free()
+		}
+		return err
+	}
+	select {
+	case err := <-c.answer:
+		return err
+	case <-ctx.Done():
+		return b.leave(c, errLeft(context.Cause(ctx)))
+	}
+}
+
+func (b *batcher) accept(c *call, key string, info client.Info) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		b.telemetry.refused(reasonShutdown)
+		return errShutDown
+	}
+	s := b.streams[key]
+	if s == nil {
+		if len(b.cfg.MetadataKeys) > 0 && !b.makeRoom() {
+			b.telemetry.refused(reasonCardinality)
+			return errTooManyStreams(int(b.cfg.MetadataCardinalityLimit))
+		}
+		s = &stream{key: key, client: info}
+		b.streams[key] = s
+	}
+	s.used = c.arrived
+	c.stream = s
+	return b.admit(c)
+}
+
+// makeRoom reports whether one more stream may be opened, after it has closed the one that was idle longest if need be.
+func (b *batcher) makeRoom() bool {
+	limit := int(b.cfg.MetadataCardinalityLimit)
+	if limit == 0 || len(b.streams) < limit {
+		return true
+	}
+	var oldest *stream
+	for _, s := range b.streams {
+		if s.idle() && (oldest == nil || s.used.Before(oldest.used)) {
+			oldest = s
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	if oldest.timer != nil {
+		oldest.timer.Stop()
+	}
+	delete(b.streams, oldest.key)
+	b.telemetry.evicted()
+	return true
+}
+
+// schedule sends what is ready of a stream, or sets the time at which to look again.
+func (b *batcher) schedule(s *stream, now time.Time) {
+	for len(s.queue) > 0 && !s.due {
+		d := b.control.Decision()
+		trigger, wait := b.trigger(s, now, d)
+		if trigger == "" {
+			b.arm(s, now.Add(wait))
+			return
+		}
+		if b.inFlight >= d.Limit {
+			s.due, s.dueSince = true, now
+			b.due = append(b.due, s)
+			return
+		}
+		b.control.Waited(0)
+		b.dispatch(s, trigger, d)
+	}
+}
+
+// trigger says why a batch is ready, or how long to wait until it is. While no slot is free an adaptive batch is always
+// ready: it grows until its turn comes.
+func (b *batcher) trigger(s *stream, now time.Time, d controller.Decision) (string, time.Duration) {
+	age := now.Sub(s.queue[0].arrived)
+	switch {
+	case b.closing:
+		return triggerShutdown, 0
+	case s.items >= d.Target:
+		return triggerSize, 0
+	case b.cfg.SendBatchMaxBytes > 0 && s.bytes >= b.cfg.SendBatchMaxBytes:
+		return triggerBytes, 0
+	case age >= b.cfg.Timeout:
+		return triggerTimeout, 0
+	case d.Reason == controller.Fixed:
+		return "", b.cfg.Timeout - age
+	case b.inFlight >= d.Limit:
+		return triggerIdleSlot, 0
+	}
+	held := s.held
+	if !b.cfg.WaitForResult {
+		held = -1 // nobody waits, so nobody is kept from sending
+	}
+	wait := min(s.arrivals.Linger(now, s.items, held, d), b.cfg.Timeout) - age
+	if wait <= 0 {
+		return triggerIdleSlot, 0
+	}
+	return "", wait
+}
+
+// arm lets the stream be looked at again, not later than at the given time.
+func (b *batcher) arm(s *stream, at time.Time) {
+	if !s.armedAt.IsZero() && !s.armedAt.After(at) {
+		return
+	}
+	s.armedAt = at
+	if s.timer == nil {
+		s.timer = time.AfterFunc(time.Until(at), func() { b.wake(s) })
+		return
+	}
+	s.timer.Reset(time.Until(at))
+}
+
+func (b *batcher) wake(s *stream) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.armedAt = time.Time{}
+	b.schedule(s, time.Now())
+}
+
+// dispatchDue fills free slots from the streams that wait for one.
+func (b *batcher) dispatchDue(now time.Time) {
+	for len(b.due) > 0 {
+		d := b.control.Decision()
+		if b.inFlight >= d.Limit {
+			return
+		}
+		s := b.due[0]
+		b.due = b.due[1:]
+		s.due = false
+		if len(s.queue) == 0 {
+			continue // its callers have left
+		}
+		trigger, _ := b.trigger(s, now, d)
+		if trigger == "" {
+			trigger = triggerIdleSlot
+		}
+		b.control.Waited(now.Sub(s.dueSince))
+		b.dispatch(s, trigger, d)
+		b.schedule(s, now)
+	}
+	b.due = nil // lets go of the array
+}
+
+// dispatch closes the stream's next batch and sends it.
+func (b *batcher) dispatch(s *stream, trigger string, d controller.Decision) {
+	e := &batch{stream: s, parts: s.take(d.Ceiling, b.cfg.SendBatchMaxBytes)}
+	for i := range e.parts {
+		e.items += e.parts[i].items
+		e.bytes += e.parts[i].bytes
+	}
+	e.wanted = len(e.parts)
+	e.ctx, e.cancel = context.WithCancel(b.base)
+	for i := range e.parts {
+		e.parts[i].call.addBatch(e)
+	}
+	b.inFlight++
+	b.telemetry.closed(trigger, e.items, e.bytes)
+	go b.export(e)
+}

@@ -1,0 +1,108 @@
+package adaptivebatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+)
+
+// The refusals. All carry the code UNAVAILABLE (503 over HTTP), which every OTLP client tries again;
+// RESOURCE_EXHAUSTED would not be, see https://opentelemetry.io/docs/specs/otlp/#failures.
+
+func errFull(key string, limit, bytes int64) error {
+	return status.Errorf(codes.Unavailable, "adaptivebatch: no room for %d bytes: %s of %d bytes is used up", bytes, key, limit)
+}
+
+func errMaxWait(d time.Duration) error {
+	return status.Errorf(codes.Unavailable, "adaptivebatch: no answer from the next component within max_wait of %s", d)
+}
+
+func errTooManyStreams(limit int) error {
+	return status.Errorf(codes.Unavailable,
+		"adaptivebatch: metadata_cardinality_limit of %d combinations is used up, and none of them is idle", limit)
+}
+
+var (
+	errShutDown = status.Error(codes.Unavailable, "adaptivebatch: the processor is shutting down")
+	errNotSent  = status.Error(codes.Unavailable, "adaptivebatch: not sent within shutdown_timeout")
+)
+
+func errLeft(cause error) error { return fmt.Errorf("adaptivebatch: the caller left: %w", cause) }
+
+// outcomeOf tells what an error of the next component says, for exporters that do not report their attempts. Of the joined
+// errors of a fan-out the one that says most about the batch counts: content before load before faults of our own.
+func outcomeOf(err error) attempt.Outcome {
+	if err == nil {
+		return attempt.Accepted
+	}
+	worst := attempt.Canceled
+	for _, branch := range branches(err) {
+		if o := outcomeOfOne(branch); urgency[o] > urgency[worst] {
+			worst = o
+		}
+	}
+	return worst
+}
+
+// urgency orders the outcomes of a fan-out.
+var urgency = [...]int{
+	attempt.TooLarge: 7, attempt.Rejected: 6, attempt.Overloaded: 5, attempt.DeadlineExceeded: 4,
+	attempt.Unavailable: 3, attempt.Failed: 2, attempt.Canceled: 1,
+}
+
+// branches returns the errors that were joined, or the error alone.
+func branches(err error) []error {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if joined, ok := e.(interface{ Unwrap() []error }); ok {
+			var all []error
+			for _, branch := range joined.Unwrap() {
+				all = append(all, branches(branch)...)
+			}
+			return all
+		}
+	}
+	return []error{err}
+}
+
+// outcomeOfOne goes by the gRPC code; errors that the stock exporter makes from an HTTP status carry the one that belongs
+// to it.
+func outcomeOfOne(err error) attempt.Outcome {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return attempt.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return attempt.Canceled
+	}
+	permanent := consumererror.IsPermanent(err)
+	var withStatus interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &withStatus) {
+		switch withStatus.GRPCStatus().Code() {
+		case codes.InvalidArgument, codes.OutOfRange, codes.DataLoss:
+			return attempt.Rejected
+		case codes.ResourceExhausted:
+			if permanent { // no hint when to try again, so not a matter of load: a message size limit
+				return attempt.TooLarge
+			}
+			return attempt.Overloaded
+		case codes.Unavailable, codes.Aborted:
+			return attempt.Unavailable
+		case codes.DeadlineExceeded:
+			return attempt.DeadlineExceeded
+		case codes.Canceled:
+			return attempt.Canceled
+		case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented, codes.NotFound:
+			return attempt.Failed // about our own hop, not about what is sent
+		}
+	}
+	if permanent {
+		return attempt.Rejected
+	}
+	return attempt.Failed
+}

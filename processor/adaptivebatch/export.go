@@ -1,0 +1,121 @@
+package adaptivebatch
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/collector/client"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/controller"
+)
+
+// batch is a closed batch on its way.
+type batch struct {
+	stream *stream
+	parts  []part
+	items  int
+	bytes  int64
+	ctx    context.Context
+	cancel context.CancelFunc
+	// wanted counts the parts whose result somebody waits for; guarded by the batcher's mutex. At 0 the batch is cancelled.
+	wanted int
+	// attempts counts what the exporter reported; guarded by the batcher's mutex.
+	attempts int
+}
+
+// maxLinks is the SDK's default limit of links per span.
+const maxLinks = 128
+
+// export sends a batch and answers its callers. It runs in a goroutine of its own.
+func (b *batcher) export(e *batch) {
+	defer e.cancel()
+	payloads := make([]payload, len(e.parts))
+	for i := range e.parts {
+		payloads[i] = e.parts[i].payload
+	}
+	content := payloads[0].join(payloads)
+	ctx, span := b.spanOf(client.NewContext(e.ctx, e.stream.client), e)
+	sender := &isolation{
+		content: content,
+		errs:    make([]error, len(e.parts)),
+		items:   func(i int) int { return e.parts[i].items },
+		ctx:     attempt.NewContext(ctx, func(a attempt.Attempt) { b.observe(e, a) }),
+		sent:    func(items int, took time.Duration, err error) { b.sent(e, items, took, err) },
+	}
+	sender.send(0, len(e.parts))
+	span.End()
+	content.free()
+	b.telemetry.isolated(sender.repeats)
+	b.finish(e, sender.errs)
+}
+
+// spanOf starts the batch's span, with a link to the span of each producer. Without any there is no span.
+func (b *batcher) spanOf(ctx context.Context, e *batch) (context.Context, trace.Span) {
+	var links []trace.Link
+	for i := range e.parts {
+		if sc := trace.SpanContextFromContext(e.parts[i].call.ctx); sc.IsValid() && len(links) < maxLinks {
+			links = append(links, trace.Link{SpanContext: sc})
+		}
+	}
+	if links == nil {
+		return ctx, trace.SpanFromContext(ctx)
+	}
+	return b.telemetry.tracer.Start(ctx, "adaptivebatch/export", trace.WithLinks(links...))
+}
+
+// observe hands an attempt that the exporter reports to the controller. It may come after the batch has ended.
+func (b *batcher) observe(e *batch, a attempt.Attempt) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e.attempts++
+	b.learn(a)
+}
+
+// sent is told of every call of the next component. Where that reports no attempts, the call itself is the attempt.
+func (b *batcher) sent(e *batch, items int, took time.Duration, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e.attempts > 0 {
+		return
+	}
+	if b.async.answered(took, err) {
+		b.control = controller.New(b.fixedControl())
+		b.logger.Info("The next component answers before it has sent anything, as an asynchronous queue does. " +
+			"Batches have the fixed size send_batch_size from now on: there is nothing to adapt to.")
+	}
+	b.learn(attempt.Attempt{Items: items, Bytes: int(e.bytes), Latency: took, Outcome: outcomeOf(err)})
+}
+
+func (b *batcher) learn(a attempt.Attempt) {
+	b.control.Observe(controller.Observation{Attempt: a, InFlight: b.inFlight, Now: time.Now()})
+	b.decided()
+}
+
+// asyncDetector notices a next component that answers without waiting for anybody.
+type asyncDetector struct {
+	quick int
+	found bool
+}
+
+const (
+	// quickAnswer is shorter than any round trip through a socket, and longer than putting a batch into a queue.
+	quickAnswer = 50 * time.Microsecond
+	// quickAnswers in a row are no coincidence.
+	quickAnswers = 32
+)
+
+// answered reports, once, that the next component turned out to be asynchronous.
+func (d *asyncDetector) answered(took time.Duration, err error) bool {
+	if d.found || err != nil {
+		return false
+	}
+	if took > quickAnswer {
+		d.quick = 0
+		return false
+	}
+	d.quick++
+	d.found = d.quick >= quickAnswers
+	return d.found
+}

@@ -1,0 +1,59 @@
+package adaptivebatch
+
+import (
+	"context"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/processor"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/metadata"
+)
+
+// NewFactory returns the factory of the processor "adaptivebatch" for traces, metrics and logs.
+func NewFactory() processor.Factory {
+	return processor.NewFactory(metadata.Type, createDefaultConfig,
+		processor.WithTraces(createTraces, metadata.TracesStability),
+		processor.WithMetrics(createMetrics, metadata.MetricsStability),
+		processor.WithLogs(createLogs, metadata.LogsStability),
+	)
+}
+
+// capabilities: joining moves the callers' data.
+var capabilities = consumer.Capabilities{MutatesData: true}
+
+func createTraces(_ context.Context, set processor.Settings, cfg component.Config, next consumer.Traces) (processor.Traces, error) {
+	b, err := create(set, cfg, "traces")
+	if err != nil {
+		return nil, err
+	}
+	return newTraces(b, next), nil
+}
+
+func createMetrics(_ context.Context, set processor.Settings, cfg component.Config, next consumer.Metrics) (processor.Metrics, error) {
+	b, err := create(set, cfg, "metrics")
+	if err != nil {
+		return nil, err
+	}
+	return newMetrics(b, next), nil
+}
+
+func createLogs(_ context.Context, set processor.Settings, cfg component.Config, next consumer.Logs) (processor.Logs, error) {
+	b, err := create(set, cfg, "logs")
+	if err != nil {
+		return nil, err
+	}
+	return newLogs(b, next), nil
+}
+
+func create(set processor.Settings, cfg component.Config, signal string) (*batcher, error) {
+	t, err := newTelemetry(set, signal)
+	if err != nil {
+		return nil, err
+	}
+	b := newBatcher(cfg.(*Config), set.Logger, t)
+	if err := t.observe(b); err != nil {
+		return nil, err
+	}
+	return b, nil
+}

@@ -1,0 +1,107 @@
+package adaptivebatch
+
+import (
+	"context"
+
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/plog"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
+)
+
+// logsProcessor carries logs.
+type logsProcessor struct {
+	*batcher
+	next   consumer.Logs
+	signal decodedSignal[plog.Logs]
+}
+
+func newLogs(b *batcher, next consumer.Logs) *logsProcessor {
+	return &logsProcessor{batcher: b, next: next, signal: decodedSignal[plog.Logs]{
+		items:     plog.Logs.LogRecordCount,
+		size:      (&plog.ProtoMarshaler{}).LogsSize,
+		resources: func(ld plog.Logs) int { return ld.ResourceLogs().Len() },
+		move:      func(to, from plog.Logs) { from.ResourceLogs().MoveAndAppendTo(to.ResourceLogs()) },
+		copyOf:    copyLogs,
+		cut:       cutLogs,
+		consume:   next.ConsumeLogs,
+		mutates:   next.Capabilities().MutatesData,
+	}}
+}
+
+// ConsumeLogs returns when the backend has answered for these log records (with `wait_for_result: false`: when there is room
+// for them). It can be called by many at once.
+func (p *logsProcessor) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
+	request, err := bytepath.Logs(ctx, ld)
+	if err != nil {
+		return err
+	}
+	if request != nil {
+		return p.consume(ctx, newEncoded(request, p.sendMarker), encodedKind)
+	}
+	return p.consume(ctx, p.signal.payload(ld), decodedKind)
+}
+
+func (p *logsProcessor) sendMarker(ctx context.Context) error {
+	return p.next.ConsumeLogs(ctx, bytepath.LogsMarker())
+}
+
+func copyLogs(ld plog.Logs, from, to int) plog.Logs {
+	out := plog.NewLogs()
+	out.ResourceLogs().EnsureCapacity(to - from)
+	for i := from; i < to; i++ {
+		ld.ResourceLogs().At(i).CopyTo(out.ResourceLogs().AppendEmpty())
+	}
+	return out
+}
+
+func cutLogs(ld plog.Logs, n int) plog.Logs {
+	out := plog.NewLogs()
+	ld.ResourceLogs().RemoveIf(func(rl plog.ResourceLogs) bool {
+		if n == 0 {
+			return false
+		}
+		to := out.ResourceLogs().AppendEmpty()
+		if count := recordCount(rl); count <= n {
+			n -= count
+			rl.MoveTo(to)
+			return true
+		}
+		rl.Resource().CopyTo(to.Resource())
+		to.SetSchemaUrl(rl.SchemaUrl())
+		rl.ScopeLogs().RemoveIf(func(sl plog.ScopeLogs) bool {
+			if n == 0 {
+				return false
+			}
+			to := to.ScopeLogs().AppendEmpty()
+			if count := sl.LogRecords().Len(); count <= n {
+				n -= count
+				sl.MoveTo(to)
+				return true
+			}
+			sl.Scope().CopyTo(to.Scope())
+			to.SetSchemaUrl(sl.SchemaUrl())
+			sl.LogRecords().RemoveIf(func(record plog.LogRecord) bool {
+				if n == 0 {
+					return false
+				}
+				n--
+				record.MoveTo(to.LogRecords().AppendEmpty())
+				return true
+			})
+			return false
+		})
+		return false
+	})
+	return out
+}
+
+func recordCount(rl plog.ResourceLogs) int {
+	n := 0
+	for _, sl := range rl.ScopeLogs().All() {
+		n += sl.LogRecords().Len()
+	}
+	return n
+}
+
+func (p *logsProcessor) Capabilities() consumer.Capabilities { return capabilities }

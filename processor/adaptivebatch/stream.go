@@ -1,0 +1,121 @@
+package adaptivebatch
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/collector/client"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/controller"
+)
+
+// stream is the queue of parts that may be sent together: those with the same client metadata in the configured keys, and
+// of the same kind. Its fields are guarded by the batcher's mutex.
+type stream struct {
+	key      string
+	client   client.Info // what a batch's context carries: the metadata keys and nothing else
+	arrivals controller.Arrivals
+
+	queue []part
+	items int   // in the queue
+	bytes int64 // in the queue
+	held  int   // callers that wait for an answer
+
+	// pending is what was admitted and not yet answered, in bytes; waiting are the calls at the door.
+	pending int64
+	waiting []*call
+
+	// due says that the stream is in the batcher's list of those that only lack a free slot, since dueSince.
+	due      bool
+	dueSince time.Time
+
+	timer   *time.Timer
+	armedAt time.Time // when the timer fires; zero when it does not
+	used    time.Time // last, for the eviction of idle streams
+}
+
+func (s *stream) idle() bool {
+	return len(s.queue) == 0 && s.pending == 0 && len(s.waiting) == 0 && s.held == 0
+}
+
+func (s *stream) push(p part) {
+	s.queue = append(s.queue, p)
+	s.items += p.items
+	s.bytes += p.bytes
+}
+
+// take removes parts from the front of the queue, as many as fit within the limits (0: none) and at least one.
+func (s *stream) take(maxItems int, maxBytes int64) []part {
+	n, items, bytes := 0, 0, int64(0)
+	for _, p := range s.queue {
+		if n > 0 && (maxItems > 0 && items+p.items > maxItems || maxBytes > 0 && bytes+p.bytes > maxBytes) {
+			break
+		}
+		n++
+		items += p.items
+		bytes += p.bytes
+	}
+	taken := s.queue[:n:n]
+	s.queue = s.queue[n:]
+	if len(s.queue) == 0 {
+		s.queue = nil // the taken parts own the memory
+	}
+	s.items -= items
+	s.bytes -= bytes
+	return taken
+}
+
+// removeAbandoned takes out the parts of callers that have left, and returns them.
+func (s *stream) removeAbandoned() []part {
+	var removed []part
+	kept := s.queue[:0:0]
+	for _, p := range s.queue {
+		if p.abandoned() {
+			removed = append(removed, p)
+			s.items -= p.items
+			s.bytes -= p.bytes
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	s.queue = kept
+	return removed
+}
+
+// payloadKind keeps decoded telemetry and requests as bytes in streams of their own, since they cannot be joined.
+type payloadKind byte
+
+const (
+	decodedKind payloadKind = 'd'
+	encodedKind payloadKind = 'e'
+)
+
+// streamKey returns what tells the stream apart, and its part of the caller's client information. An unset key differs
+// from one with an empty value.
+func streamKey(ctx context.Context, metadataKeys []string, kind payloadKind) (string, client.Info) {
+	if len(metadataKeys) == 0 {
+		return string(kind), client.Info{}
+	}
+	metadata := client.FromContext(ctx).Metadata
+	var key strings.Builder
+	key.WriteByte(byte(kind))
+	kept := map[string][]string{}
+	for _, k := range metadataKeys {
+		values := metadata.Get(k)
+		if values == nil {
+			key.WriteString("-")
+			continue
+		}
+		kept[k] = values
+		for _, v := range values {
+			key.WriteByte('+')
+			key.WriteString(escaper.Replace(v))
+		}
+		key.WriteByte('.')
+	}
+	return key.String(), client.Info{Metadata: client.NewMetadata(kept)}
+}
+
+// escaper makes the key unambiguous whatever the values hold.
+var escaper = strings.NewReplacer(`\`, `\\`, "+", `\+`, "-", `\-`, ".", `\.`)
