@@ -6,8 +6,11 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
@@ -19,6 +22,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/exporter/otlpexporter"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor/processortest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/experimental"
@@ -28,6 +32,7 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch"
 )
 
 // discardCodec takes messages as they come, counts their bytes, and answers with nothing.
@@ -148,9 +153,7 @@ func (*checksumTransport) shutdown() error       { return nil }
 func BenchmarkWithoutNetwork(b *testing.B) {
 	for _, n := range []int{1, 500} {
 		b.Run(fmt.Sprintf("%d spans", n), func(b *testing.B) {
-			e := newTracesExporter(b, exportertest.NewNopSettings(NewFactory().Type()), newConfig(b, map[string]any{"endpoint": "localhost:1", "compression": "none"}))
-			e.(tracesExporter).sender.transport = &checksumTransport{}
-			startComponent(b, e, componenttest.NewNopHost())
+			e := checksumExporter(b)
 			td := sample.Spans(n)
 			ctx, _ := observed(context.Background())
 			ctx = attempt.NewContext(ctx, func(attempt.Attempt) {})
@@ -164,4 +167,51 @@ func BenchmarkWithoutNetwork(b *testing.B) {
 			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "spans/s")
 		})
 	}
+}
+
+// BenchmarkThroughAdaptivebatch is the data path of the distribution without a network: 256 callers that wait for the
+// answer, adaptivebatch with its defaults, this exporter without compression, and a transport that checksums. Rates are per
+// second of CPU time, so they are those of one core.
+func BenchmarkThroughAdaptivebatch(b *testing.B) {
+	for _, n := range []int{1, 500} {
+		b.Run(fmt.Sprintf("%d spans", n), func(b *testing.B) {
+			factory := adaptivebatch.NewFactory()
+			batch, err := factory.CreateTraces(context.Background(), processortest.NewNopSettings(factory.Type()),
+				factory.CreateDefaultConfig(), checksumExporter(b))
+			require.NoError(b, err)
+			startComponent(b, batch, componenttest.NewNopHost())
+			td := sample.Spans(n)
+			b.ReportAllocs()
+			b.SetParallelism(256 / runtime.GOMAXPROCS(0))
+			b.ResetTimer()
+			before := processCPU(b)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := batch.ConsumeTraces(context.Background(), td); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			seconds := (processCPU(b) - before).Seconds()
+			b.ReportMetric(float64(b.N)/seconds, "calls/cpu-s")
+			b.ReportMetric(float64(b.N*n)/seconds, "spans/cpu-s")
+		})
+	}
+}
+
+// checksumExporter starts an exporter without compression and without a network.
+func checksumExporter(b *testing.B) exporter.Traces {
+	b.Helper()
+	e := newTracesExporter(b, exportertest.NewNopSettings(NewFactory().Type()),
+		newConfig(b, map[string]any{"endpoint": "localhost:1", "compression": "none"}))
+	e.(tracesExporter).sender.transport = &checksumTransport{}
+	startComponent(b, e, componenttest.NewNopHost())
+	return e
+}
+
+// processCPU is the CPU time that this process has used.
+func processCPU(b *testing.B) time.Duration {
+	b.Helper()
+	return cpuTime(b, os.Getpid())
 }
