@@ -66,7 +66,9 @@ func newScraper(cfg *Config, set receiver.Settings) *selfScraper {
 	}
 }
 
-func (s *selfScraper) start(ctx context.Context, h component.Host) error { return s.endpoint.Start(ctx, h) }
+func (s *selfScraper) start(ctx context.Context, h component.Host) error {
+	return s.endpoint.Start(ctx, h)
+}
 
 // shutdown waits for readings under way, which stop has cut short, but no longer than ctx allows: what hangs in the kernel
 // cannot be cut short.

@@ -27,6 +27,7 @@ const (
 	bytesAfter
 	bufferHits
 	bufferMisses
+	receiverBuffers // of the pooledotlp receiver: hit or miss
 	connectionPicks
 	connectionsOpened
 
@@ -37,8 +38,10 @@ const (
 	callsInFlight    // of pooledotlp: on the wire
 	batchesInFlight
 	batchTarget
-	pendingItems
 	pendingBytes
+	pendingLimit
+	waitingBytes
+	waitingLimit
 	connections
 
 	// Histograms of durations.
@@ -94,6 +97,15 @@ var catalog = func() map[string]family {
 		"otelcol_exporter_pooledotlp_retries":            {role: retries, id: "exporter"},
 		"otelcol_exporter_pooledotlp_uncompressed_bytes": {role: bytesBefore, id: "exporter"},
 		"otelcol_exporter_pooledotlp_wire_bytes":         {role: bytesAfter, id: "exporter"},
+
+		"otelcol_processor_adaptivebatch_in_flight":           {role: batchesInFlight, id: "processor"},
+		"otelcol_processor_adaptivebatch_pending_bytes":       {role: pendingBytes, id: "processor"},
+		"otelcol_processor_adaptivebatch_pending_bytes_limit": {role: pendingLimit, id: "processor"},
+		"otelcol_processor_adaptivebatch_target":              {role: batchTarget, id: "processor"},
+		"otelcol_processor_adaptivebatch_waiting_bytes":       {role: waitingBytes, id: "processor"},
+		"otelcol_processor_adaptivebatch_waiting_bytes_limit": {role: waitingLimit, id: "processor"},
+
+		"otelcol_receiver_pooledotlp_buffer_requests": {role: receiverBuffers, detail: "result"},
 
 		"rpc_client_call_duration":     {role: rpcClientDuration},
 		"rpc_client_duration":          {role: rpcClientDuration, scale: 1e-3},

@@ -33,7 +33,8 @@ func (r recorder) record() {
 	r.recordResponseTime()
 	r.recordDropped()
 	r.recordQueues()
-	r.recordComponents()
+	r.recordInFlight()
+	r.recordBatchers()
 	r.recordPools()
 }
 
@@ -220,83 +221,6 @@ func (r recorder) recordDropped() {
 	for d, v := range byReason {
 		if d.signal != 0 {
 			r.mb.RecordOtelcolSelfDroppedDataPoint(r.now, v, d.signal, d.reason)
-		}
-	}
-}
-
-func (r recorder) recordQueues() {
-	type queue struct {
-		id     string
-		signal metadata.AttributeSignal
-	}
-	byQueue := func(k key) queue { return queue{k.id, k.signal} }
-	capacities := sum(r.figures, byQueue, queueCapacity)
-	for q, size := range sum(r.figures, byQueue, queueSize) {
-		if q.signal == 0 {
-			continue
-		}
-		r.mb.RecordOtelcolSelfQueueSizeDataPoint(r.now, int64(size), q.id, q.signal)
-		if v, ok := ratio(size, capacities[q]); ok {
-			r.mb.RecordOtelcolSelfQueueUtilizationDataPoint(r.now, v, q.id, q.signal)
-		}
-	}
-	for q, v := range capacities {
-		if q.signal != 0 {
-			r.mb.RecordOtelcolSelfQueueCapacityDataPoint(r.now, int64(v), q.id, q.signal)
-		}
-	}
-}
-
-func (r recorder) recordComponents() {
-	const exporter, processor = metadata.AttributeOtelcolComponentKindExporter, metadata.AttributeOtelcolComponentKindProcessor
-	calls := sum(r.figures, byID, callsInFlight)
-	for id, v := range calls {
-		r.mb.RecordOtelcolSelfInFlightDataPoint(r.now, int64(v), exporter, id)
-	}
-	for id, v := range sum(r.figures, byID, requestsInFlight) {
-		if _, known := calls[id]; !known {
-			r.mb.RecordOtelcolSelfInFlightDataPoint(r.now, int64(v), exporter, id)
-		}
-	}
-	for id, v := range sum(r.figures, byID, batchesInFlight) {
-		r.mb.RecordOtelcolSelfInFlightDataPoint(r.now, int64(v), processor, id)
-	}
-	for id, v := range sum(r.figures, byID, pendingItems) {
-		r.mb.RecordOtelcolSelfPendingItemsDataPoint(r.now, int64(v), processor, id)
-	}
-	for id, v := range sum(r.figures, byID, queueSize) {
-		r.mb.RecordOtelcolSelfPendingItemsDataPoint(r.now, int64(v), exporter, id)
-	}
-	for id, v := range sum(r.figures, byID, pendingBytes) {
-		r.mb.RecordOtelcolSelfPendingBytesDataPoint(r.now, int64(v), processor, id)
-	}
-	for id, v := range sum(r.figures, byID, batchTarget) {
-		r.mb.RecordOtelcolSelfBatchTargetDataPoint(r.now, v, id)
-	}
-}
-
-func (r recorder) recordPools() {
-	type connection struct{ id, state string }
-	for c, v := range sum(r.figures, func(k key) connection { return connection{k.id, k.detail} }, connections) {
-		r.mb.RecordOtelcolSelfConnectionsDataPoint(r.now, int64(v), c.id, c.state)
-	}
-	hits := sum(r.figures, byID, bufferHits)
-	for id, taken := range sum(r.figures, byID, bufferHits, bufferMisses) {
-		if v, ok := ratio(hits[id], taken); ok {
-			r.mb.RecordOtelcolSelfPoolHitRatioDataPoint(r.now, v, id, metadata.AttributePoolBuffers)
-		}
-	}
-	opened := sum(r.figures, byID, connectionsOpened)
-	for id, picks := range sum(r.figures, byID, connectionPicks) {
-		// A pool may open more connections than it has calls: to its minimum, or to replace broken ones.
-		if v, ok := ratio(picks-opened[id], picks); ok {
-			r.mb.RecordOtelcolSelfPoolHitRatioDataPoint(r.now, max(0, v), id, metadata.AttributePoolConnections)
-		}
-	}
-	before := sum(r.figures, byID, bytesBefore)
-	for id, after := range sum(r.figures, byID, bytesAfter) {
-		if v, ok := ratio(before[id], after); ok {
-			r.mb.RecordOtelcolSelfCompressionRatioDataPoint(r.now, v, id)
 		}
 	}
 }

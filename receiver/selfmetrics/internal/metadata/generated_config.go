@@ -200,7 +200,8 @@ func (ms *GoProcessorLimitMetricConfig) Unmarshal(parser *confmap.Conf) error {
 type OtelcolSelfBatchTargetMetricAttributeKey string
 
 const (
-	OtelcolSelfBatchTargetMetricAttributeKeyOtelcolComponentID OtelcolSelfBatchTargetMetricAttributeKey = "otelcol.component.id"
+	OtelcolSelfBatchTargetMetricAttributeKeyProcessor OtelcolSelfBatchTargetMetricAttributeKey = "processor"
+	OtelcolSelfBatchTargetMetricAttributeKeySignal    OtelcolSelfBatchTargetMetricAttributeKey = "signal"
 )
 
 // OtelcolSelfBatchTargetMetricConfig provides config for the otelcol.self.batch.target metric.
@@ -229,9 +230,9 @@ func (ms *OtelcolSelfBatchTargetMetricConfig) Unmarshal(parser *confmap.Conf) er
 func (ms *OtelcolSelfBatchTargetMetricConfig) Validate() error {
 	for _, val := range ms.EnabledAttributes {
 		switch val {
-		case OtelcolSelfBatchTargetMetricAttributeKeyOtelcolComponentID:
+		case OtelcolSelfBatchTargetMetricAttributeKeyProcessor, OtelcolSelfBatchTargetMetricAttributeKeySignal:
 		default:
-			return fmt.Errorf("metric otelcol.self.batch.target doesn't have an attribute %v, valid attributes: [otelcol.component.id]", val)
+			return fmt.Errorf("metric otelcol.self.batch.target doesn't have an attribute %v, valid attributes: [processor, signal]", val)
 		}
 	}
 
@@ -697,8 +698,8 @@ func (ms *OtelcolSelfMemoryUtilizationMetricConfig) Unmarshal(parser *confmap.Co
 type OtelcolSelfPendingBytesMetricAttributeKey string
 
 const (
-	OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentKind OtelcolSelfPendingBytesMetricAttributeKey = "otelcol.component.kind"
-	OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentID   OtelcolSelfPendingBytesMetricAttributeKey = "otelcol.component.id"
+	OtelcolSelfPendingBytesMetricAttributeKeyProcessor OtelcolSelfPendingBytesMetricAttributeKey = "processor"
+	OtelcolSelfPendingBytesMetricAttributeKeySignal    OtelcolSelfPendingBytesMetricAttributeKey = "signal"
 )
 
 // OtelcolSelfPendingBytesMetricConfig provides config for the otelcol.self.pending.bytes metric.
@@ -727,9 +728,9 @@ func (ms *OtelcolSelfPendingBytesMetricConfig) Unmarshal(parser *confmap.Conf) e
 func (ms *OtelcolSelfPendingBytesMetricConfig) Validate() error {
 	for _, val := range ms.EnabledAttributes {
 		switch val {
-		case OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentID:
+		case OtelcolSelfPendingBytesMetricAttributeKeyProcessor, OtelcolSelfPendingBytesMetricAttributeKeySignal:
 		default:
-			return fmt.Errorf("metric otelcol.self.pending.bytes doesn't have an attribute %v, valid attributes: [otelcol.component.kind, otelcol.component.id]", val)
+			return fmt.Errorf("metric otelcol.self.pending.bytes doesn't have an attribute %v, valid attributes: [processor, signal]", val)
 		}
 	}
 
@@ -742,24 +743,24 @@ func (ms *OtelcolSelfPendingBytesMetricConfig) Validate() error {
 	return nil
 }
 
-// OtelcolSelfPendingItemsMetricAttributeKey specifies the key of an attribute for the otelcol.self.pending.items metric.
-type OtelcolSelfPendingItemsMetricAttributeKey string
+// OtelcolSelfPendingUtilizationMetricAttributeKey specifies the key of an attribute for the otelcol.self.pending.utilization metric.
+type OtelcolSelfPendingUtilizationMetricAttributeKey string
 
 const (
-	OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentKind OtelcolSelfPendingItemsMetricAttributeKey = "otelcol.component.kind"
-	OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentID   OtelcolSelfPendingItemsMetricAttributeKey = "otelcol.component.id"
+	OtelcolSelfPendingUtilizationMetricAttributeKeyProcessor OtelcolSelfPendingUtilizationMetricAttributeKey = "processor"
+	OtelcolSelfPendingUtilizationMetricAttributeKeySignal    OtelcolSelfPendingUtilizationMetricAttributeKey = "signal"
 )
 
-// OtelcolSelfPendingItemsMetricConfig provides config for the otelcol.self.pending.items metric.
-type OtelcolSelfPendingItemsMetricConfig struct {
+// OtelcolSelfPendingUtilizationMetricConfig provides config for the otelcol.self.pending.utilization metric.
+type OtelcolSelfPendingUtilizationMetricConfig struct {
 	Enabled          bool `mapstructure:"enabled"`
 	enabledSetByUser bool
 
-	AggregationStrategy string                                      `mapstructure:"aggregation_strategy"`
-	EnabledAttributes   []OtelcolSelfPendingItemsMetricAttributeKey `mapstructure:"attributes"`
+	AggregationStrategy string                                            `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []OtelcolSelfPendingUtilizationMetricAttributeKey `mapstructure:"attributes"`
 }
 
-func (ms *OtelcolSelfPendingItemsMetricConfig) Unmarshal(parser *confmap.Conf) error {
+func (ms *OtelcolSelfPendingUtilizationMetricConfig) Unmarshal(parser *confmap.Conf) error {
 	if parser == nil {
 		return nil
 	}
@@ -773,12 +774,12 @@ func (ms *OtelcolSelfPendingItemsMetricConfig) Unmarshal(parser *confmap.Conf) e
 	return nil
 }
 
-func (ms *OtelcolSelfPendingItemsMetricConfig) Validate() error {
+func (ms *OtelcolSelfPendingUtilizationMetricConfig) Validate() error {
 	for _, val := range ms.EnabledAttributes {
 		switch val {
-		case OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentID:
+		case OtelcolSelfPendingUtilizationMetricAttributeKeyProcessor, OtelcolSelfPendingUtilizationMetricAttributeKeySignal:
 		default:
-			return fmt.Errorf("metric otelcol.self.pending.items doesn't have an attribute %v, valid attributes: [otelcol.component.kind, otelcol.component.id]", val)
+			return fmt.Errorf("metric otelcol.self.pending.utilization doesn't have an attribute %v, valid attributes: [processor, signal]", val)
 		}
 	}
 
@@ -795,8 +796,9 @@ func (ms *OtelcolSelfPendingItemsMetricConfig) Validate() error {
 type OtelcolSelfPoolHitRatioMetricAttributeKey string
 
 const (
-	OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID OtelcolSelfPoolHitRatioMetricAttributeKey = "otelcol.component.id"
-	OtelcolSelfPoolHitRatioMetricAttributeKeyPool               OtelcolSelfPoolHitRatioMetricAttributeKey = "pool"
+	OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentKind OtelcolSelfPoolHitRatioMetricAttributeKey = "otelcol.component.kind"
+	OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID   OtelcolSelfPoolHitRatioMetricAttributeKey = "otelcol.component.id"
+	OtelcolSelfPoolHitRatioMetricAttributeKeyPool                 OtelcolSelfPoolHitRatioMetricAttributeKey = "pool"
 )
 
 // OtelcolSelfPoolHitRatioMetricConfig provides config for the otelcol.self.pool.hit.ratio metric.
@@ -825,9 +827,9 @@ func (ms *OtelcolSelfPoolHitRatioMetricConfig) Unmarshal(parser *confmap.Conf) e
 func (ms *OtelcolSelfPoolHitRatioMetricConfig) Validate() error {
 	for _, val := range ms.EnabledAttributes {
 		switch val {
-		case OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID, OtelcolSelfPoolHitRatioMetricAttributeKeyPool:
+		case OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID, OtelcolSelfPoolHitRatioMetricAttributeKeyPool:
 		default:
-			return fmt.Errorf("metric otelcol.self.pool.hit.ratio doesn't have an attribute %v, valid attributes: [otelcol.component.id, pool]", val)
+			return fmt.Errorf("metric otelcol.self.pool.hit.ratio doesn't have an attribute %v, valid attributes: [otelcol.component.kind, otelcol.component.id, pool]", val)
 		}
 	}
 
@@ -1334,6 +1336,104 @@ func (ms *OtelcolSelfThroughputMetricConfig) Validate() error {
 		case OtelcolSelfThroughputMetricAttributeKeySignal, OtelcolSelfThroughputMetricAttributeKeyDirection:
 		default:
 			return fmt.Errorf("metric otelcol.self.throughput doesn't have an attribute %v, valid attributes: [signal, direction]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// OtelcolSelfWaitingBytesMetricAttributeKey specifies the key of an attribute for the otelcol.self.waiting.bytes metric.
+type OtelcolSelfWaitingBytesMetricAttributeKey string
+
+const (
+	OtelcolSelfWaitingBytesMetricAttributeKeyProcessor OtelcolSelfWaitingBytesMetricAttributeKey = "processor"
+	OtelcolSelfWaitingBytesMetricAttributeKeySignal    OtelcolSelfWaitingBytesMetricAttributeKey = "signal"
+)
+
+// OtelcolSelfWaitingBytesMetricConfig provides config for the otelcol.self.waiting.bytes metric.
+type OtelcolSelfWaitingBytesMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                      `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []OtelcolSelfWaitingBytesMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *OtelcolSelfWaitingBytesMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *OtelcolSelfWaitingBytesMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case OtelcolSelfWaitingBytesMetricAttributeKeyProcessor, OtelcolSelfWaitingBytesMetricAttributeKeySignal:
+		default:
+			return fmt.Errorf("metric otelcol.self.waiting.bytes doesn't have an attribute %v, valid attributes: [processor, signal]", val)
+		}
+	}
+
+	switch ms.AggregationStrategy {
+	case AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax:
+	default:
+		return fmt.Errorf("invalid aggregation strategy %q, valid strategies: [%s, %s, %s, %s]", ms.AggregationStrategy, AggregationStrategySum, AggregationStrategyAvg, AggregationStrategyMin, AggregationStrategyMax)
+	}
+
+	return nil
+}
+
+// OtelcolSelfWaitingUtilizationMetricAttributeKey specifies the key of an attribute for the otelcol.self.waiting.utilization metric.
+type OtelcolSelfWaitingUtilizationMetricAttributeKey string
+
+const (
+	OtelcolSelfWaitingUtilizationMetricAttributeKeyProcessor OtelcolSelfWaitingUtilizationMetricAttributeKey = "processor"
+	OtelcolSelfWaitingUtilizationMetricAttributeKeySignal    OtelcolSelfWaitingUtilizationMetricAttributeKey = "signal"
+)
+
+// OtelcolSelfWaitingUtilizationMetricConfig provides config for the otelcol.self.waiting.utilization metric.
+type OtelcolSelfWaitingUtilizationMetricConfig struct {
+	Enabled          bool `mapstructure:"enabled"`
+	enabledSetByUser bool
+
+	AggregationStrategy string                                            `mapstructure:"aggregation_strategy"`
+	EnabledAttributes   []OtelcolSelfWaitingUtilizationMetricAttributeKey `mapstructure:"attributes"`
+}
+
+func (ms *OtelcolSelfWaitingUtilizationMetricConfig) Unmarshal(parser *confmap.Conf) error {
+	if parser == nil {
+		return nil
+	}
+
+	err := parser.Unmarshal(ms)
+	if err != nil {
+		return err
+	}
+
+	ms.enabledSetByUser = parser.IsSet("enabled")
+	return nil
+}
+
+func (ms *OtelcolSelfWaitingUtilizationMetricConfig) Validate() error {
+	for _, val := range ms.EnabledAttributes {
+		switch val {
+		case OtelcolSelfWaitingUtilizationMetricAttributeKeyProcessor, OtelcolSelfWaitingUtilizationMetricAttributeKeySignal:
+		default:
+			return fmt.Errorf("metric otelcol.self.waiting.utilization doesn't have an attribute %v, valid attributes: [processor, signal]", val)
 		}
 	}
 
@@ -2243,7 +2343,7 @@ type MetricsConfig struct {
 	OtelcolSelfMemoryLimit         OtelcolSelfMemoryLimitMetricConfig         `mapstructure:"otelcol.self.memory.limit"`
 	OtelcolSelfMemoryUtilization   OtelcolSelfMemoryUtilizationMetricConfig   `mapstructure:"otelcol.self.memory.utilization"`
 	OtelcolSelfPendingBytes        OtelcolSelfPendingBytesMetricConfig        `mapstructure:"otelcol.self.pending.bytes"`
-	OtelcolSelfPendingItems        OtelcolSelfPendingItemsMetricConfig        `mapstructure:"otelcol.self.pending.items"`
+	OtelcolSelfPendingUtilization  OtelcolSelfPendingUtilizationMetricConfig  `mapstructure:"otelcol.self.pending.utilization"`
 	OtelcolSelfPoolHitRatio        OtelcolSelfPoolHitRatioMetricConfig        `mapstructure:"otelcol.self.pool.hit.ratio"`
 	OtelcolSelfQueueCapacity       OtelcolSelfQueueCapacityMetricConfig       `mapstructure:"otelcol.self.queue.capacity"`
 	OtelcolSelfQueueSize           OtelcolSelfQueueSizeMetricConfig           `mapstructure:"otelcol.self.queue.size"`
@@ -2256,6 +2356,8 @@ type MetricsConfig struct {
 	OtelcolSelfScrapeUp            OtelcolSelfScrapeUpMetricConfig            `mapstructure:"otelcol.self.scrape.up"`
 	OtelcolSelfSuccessRatio        OtelcolSelfSuccessRatioMetricConfig        `mapstructure:"otelcol.self.success.ratio"`
 	OtelcolSelfThroughput          OtelcolSelfThroughputMetricConfig          `mapstructure:"otelcol.self.throughput"`
+	OtelcolSelfWaitingBytes        OtelcolSelfWaitingBytesMetricConfig        `mapstructure:"otelcol.self.waiting.bytes"`
+	OtelcolSelfWaitingUtilization  OtelcolSelfWaitingUtilizationMetricConfig  `mapstructure:"otelcol.self.waiting.utilization"`
 	ProcessCPUTime                 ProcessCPUTimeMetricConfig                 `mapstructure:"process.cpu.time"`
 	ProcessCPUUtilization          ProcessCPUUtilizationMetricConfig          `mapstructure:"process.cpu.utilization"`
 	ProcessDiskIo                  ProcessDiskIoMetricConfig                  `mapstructure:"process.disk.io"`
@@ -2314,7 +2416,7 @@ func DefaultMetricsConfig() MetricsConfig {
 		OtelcolSelfBatchTarget: OtelcolSelfBatchTargetMetricConfig{
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategyAvg,
-			EnabledAttributes:   []OtelcolSelfBatchTargetMetricAttributeKey{OtelcolSelfBatchTargetMetricAttributeKeyOtelcolComponentID},
+			EnabledAttributes:   []OtelcolSelfBatchTargetMetricAttributeKey{OtelcolSelfBatchTargetMetricAttributeKeyProcessor, OtelcolSelfBatchTargetMetricAttributeKeySignal},
 		},
 		OtelcolSelfCompressionRatio: OtelcolSelfCompressionRatioMetricConfig{
 			Enabled:             true,
@@ -2368,17 +2470,17 @@ func DefaultMetricsConfig() MetricsConfig {
 		OtelcolSelfPendingBytes: OtelcolSelfPendingBytesMetricConfig{
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategyAvg,
-			EnabledAttributes:   []OtelcolSelfPendingBytesMetricAttributeKey{OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentID},
+			EnabledAttributes:   []OtelcolSelfPendingBytesMetricAttributeKey{OtelcolSelfPendingBytesMetricAttributeKeyProcessor, OtelcolSelfPendingBytesMetricAttributeKeySignal},
 		},
-		OtelcolSelfPendingItems: OtelcolSelfPendingItemsMetricConfig{
+		OtelcolSelfPendingUtilization: OtelcolSelfPendingUtilizationMetricConfig{
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategyAvg,
-			EnabledAttributes:   []OtelcolSelfPendingItemsMetricAttributeKey{OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentID},
+			EnabledAttributes:   []OtelcolSelfPendingUtilizationMetricAttributeKey{OtelcolSelfPendingUtilizationMetricAttributeKeyProcessor, OtelcolSelfPendingUtilizationMetricAttributeKeySignal},
 		},
 		OtelcolSelfPoolHitRatio: OtelcolSelfPoolHitRatioMetricConfig{
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategyAvg,
-			EnabledAttributes:   []OtelcolSelfPoolHitRatioMetricAttributeKey{OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID, OtelcolSelfPoolHitRatioMetricAttributeKeyPool},
+			EnabledAttributes:   []OtelcolSelfPoolHitRatioMetricAttributeKey{OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID, OtelcolSelfPoolHitRatioMetricAttributeKeyPool},
 		},
 		OtelcolSelfQueueCapacity: OtelcolSelfQueueCapacityMetricConfig{
 			Enabled:             true,
@@ -2432,6 +2534,16 @@ func DefaultMetricsConfig() MetricsConfig {
 			Enabled:             true,
 			AggregationStrategy: AggregationStrategyAvg,
 			EnabledAttributes:   []OtelcolSelfThroughputMetricAttributeKey{OtelcolSelfThroughputMetricAttributeKeySignal, OtelcolSelfThroughputMetricAttributeKeyDirection},
+		},
+		OtelcolSelfWaitingBytes: OtelcolSelfWaitingBytesMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategyAvg,
+			EnabledAttributes:   []OtelcolSelfWaitingBytesMetricAttributeKey{OtelcolSelfWaitingBytesMetricAttributeKeyProcessor, OtelcolSelfWaitingBytesMetricAttributeKeySignal},
+		},
+		OtelcolSelfWaitingUtilization: OtelcolSelfWaitingUtilizationMetricConfig{
+			Enabled:             true,
+			AggregationStrategy: AggregationStrategyAvg,
+			EnabledAttributes:   []OtelcolSelfWaitingUtilizationMetricAttributeKey{OtelcolSelfWaitingUtilizationMetricAttributeKeyProcessor, OtelcolSelfWaitingUtilizationMetricAttributeKeySignal},
 		},
 		ProcessCPUTime: ProcessCPUTimeMetricConfig{
 			Enabled:             true,

@@ -55,7 +55,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					OtelcolSelfBatchTarget: OtelcolSelfBatchTargetMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategyAvg,
-						EnabledAttributes:   []OtelcolSelfBatchTargetMetricAttributeKey{OtelcolSelfBatchTargetMetricAttributeKeyOtelcolComponentID},
+						EnabledAttributes:   []OtelcolSelfBatchTargetMetricAttributeKey{OtelcolSelfBatchTargetMetricAttributeKeyProcessor, OtelcolSelfBatchTargetMetricAttributeKeySignal},
 					},
 					OtelcolSelfCompressionRatio: OtelcolSelfCompressionRatioMetricConfig{
 						Enabled:             true,
@@ -109,17 +109,17 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					OtelcolSelfPendingBytes: OtelcolSelfPendingBytesMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategyAvg,
-						EnabledAttributes:   []OtelcolSelfPendingBytesMetricAttributeKey{OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentID},
+						EnabledAttributes:   []OtelcolSelfPendingBytesMetricAttributeKey{OtelcolSelfPendingBytesMetricAttributeKeyProcessor, OtelcolSelfPendingBytesMetricAttributeKeySignal},
 					},
-					OtelcolSelfPendingItems: OtelcolSelfPendingItemsMetricConfig{
+					OtelcolSelfPendingUtilization: OtelcolSelfPendingUtilizationMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategyAvg,
-						EnabledAttributes:   []OtelcolSelfPendingItemsMetricAttributeKey{OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentID},
+						EnabledAttributes:   []OtelcolSelfPendingUtilizationMetricAttributeKey{OtelcolSelfPendingUtilizationMetricAttributeKeyProcessor, OtelcolSelfPendingUtilizationMetricAttributeKeySignal},
 					},
 					OtelcolSelfPoolHitRatio: OtelcolSelfPoolHitRatioMetricConfig{
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategyAvg,
-						EnabledAttributes:   []OtelcolSelfPoolHitRatioMetricAttributeKey{OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID, OtelcolSelfPoolHitRatioMetricAttributeKeyPool},
+						EnabledAttributes:   []OtelcolSelfPoolHitRatioMetricAttributeKey{OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID, OtelcolSelfPoolHitRatioMetricAttributeKeyPool},
 					},
 					OtelcolSelfQueueCapacity: OtelcolSelfQueueCapacityMetricConfig{
 						Enabled:             true,
@@ -173,6 +173,16 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						Enabled:             true,
 						AggregationStrategy: AggregationStrategyAvg,
 						EnabledAttributes:   []OtelcolSelfThroughputMetricAttributeKey{OtelcolSelfThroughputMetricAttributeKeySignal, OtelcolSelfThroughputMetricAttributeKeyDirection},
+					},
+					OtelcolSelfWaitingBytes: OtelcolSelfWaitingBytesMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategyAvg,
+						EnabledAttributes:   []OtelcolSelfWaitingBytesMetricAttributeKey{OtelcolSelfWaitingBytesMetricAttributeKeyProcessor, OtelcolSelfWaitingBytesMetricAttributeKeySignal},
+					},
+					OtelcolSelfWaitingUtilization: OtelcolSelfWaitingUtilizationMetricConfig{
+						Enabled:             true,
+						AggregationStrategy: AggregationStrategyAvg,
+						EnabledAttributes:   []OtelcolSelfWaitingUtilizationMetricAttributeKey{OtelcolSelfWaitingUtilizationMetricAttributeKeyProcessor, OtelcolSelfWaitingUtilizationMetricAttributeKeySignal},
 					},
 					ProcessCPUTime: ProcessCPUTimeMetricConfig{
 						Enabled:             true,
@@ -311,7 +321,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					OtelcolSelfBatchTarget: OtelcolSelfBatchTargetMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategyAvg,
-						EnabledAttributes:   []OtelcolSelfBatchTargetMetricAttributeKey{OtelcolSelfBatchTargetMetricAttributeKeyOtelcolComponentID},
+						EnabledAttributes:   []OtelcolSelfBatchTargetMetricAttributeKey{OtelcolSelfBatchTargetMetricAttributeKeyProcessor, OtelcolSelfBatchTargetMetricAttributeKeySignal},
 					},
 					OtelcolSelfCompressionRatio: OtelcolSelfCompressionRatioMetricConfig{
 						Enabled:             false,
@@ -365,17 +375,17 @@ func TestMetricsBuilderConfig(t *testing.T) {
 					OtelcolSelfPendingBytes: OtelcolSelfPendingBytesMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategyAvg,
-						EnabledAttributes:   []OtelcolSelfPendingBytesMetricAttributeKey{OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentID},
+						EnabledAttributes:   []OtelcolSelfPendingBytesMetricAttributeKey{OtelcolSelfPendingBytesMetricAttributeKeyProcessor, OtelcolSelfPendingBytesMetricAttributeKeySignal},
 					},
-					OtelcolSelfPendingItems: OtelcolSelfPendingItemsMetricConfig{
+					OtelcolSelfPendingUtilization: OtelcolSelfPendingUtilizationMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategyAvg,
-						EnabledAttributes:   []OtelcolSelfPendingItemsMetricAttributeKey{OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentID},
+						EnabledAttributes:   []OtelcolSelfPendingUtilizationMetricAttributeKey{OtelcolSelfPendingUtilizationMetricAttributeKeyProcessor, OtelcolSelfPendingUtilizationMetricAttributeKeySignal},
 					},
 					OtelcolSelfPoolHitRatio: OtelcolSelfPoolHitRatioMetricConfig{
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategyAvg,
-						EnabledAttributes:   []OtelcolSelfPoolHitRatioMetricAttributeKey{OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID, OtelcolSelfPoolHitRatioMetricAttributeKeyPool},
+						EnabledAttributes:   []OtelcolSelfPoolHitRatioMetricAttributeKey{OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentKind, OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID, OtelcolSelfPoolHitRatioMetricAttributeKeyPool},
 					},
 					OtelcolSelfQueueCapacity: OtelcolSelfQueueCapacityMetricConfig{
 						Enabled:             false,
@@ -429,6 +439,16 @@ func TestMetricsBuilderConfig(t *testing.T) {
 						Enabled:             false,
 						AggregationStrategy: AggregationStrategyAvg,
 						EnabledAttributes:   []OtelcolSelfThroughputMetricAttributeKey{OtelcolSelfThroughputMetricAttributeKeySignal, OtelcolSelfThroughputMetricAttributeKeyDirection},
+					},
+					OtelcolSelfWaitingBytes: OtelcolSelfWaitingBytesMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategyAvg,
+						EnabledAttributes:   []OtelcolSelfWaitingBytesMetricAttributeKey{OtelcolSelfWaitingBytesMetricAttributeKeyProcessor, OtelcolSelfWaitingBytesMetricAttributeKeySignal},
+					},
+					OtelcolSelfWaitingUtilization: OtelcolSelfWaitingUtilizationMetricConfig{
+						Enabled:             false,
+						AggregationStrategy: AggregationStrategyAvg,
+						EnabledAttributes:   []OtelcolSelfWaitingUtilizationMetricAttributeKey{OtelcolSelfWaitingUtilizationMetricAttributeKeyProcessor, OtelcolSelfWaitingUtilizationMetricAttributeKeySignal},
 					},
 					ProcessCPUTime: ProcessCPUTimeMetricConfig{
 						Enabled:             false,
@@ -538,7 +558,7 @@ func TestMetricsBuilderConfig(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := loadMetricsBuilderConfig(t, tt.name)
-			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(GoGoroutineCountMetricConfig{}, GoMemoryAllocatedMetricConfig{}, GoMemoryAllocationsMetricConfig{}, GoMemoryGcCyclesMetricConfig{}, GoMemoryGcGoalMetricConfig{}, GoMemoryLimitMetricConfig{}, GoMemoryUsedMetricConfig{}, GoProcessorLimitMetricConfig{}, OtelcolSelfBatchTargetMetricConfig{}, OtelcolSelfCompressionRatioMetricConfig{}, OtelcolSelfConnectionsMetricConfig{}, OtelcolSelfCPULimitMetricConfig{}, OtelcolSelfDroppedMetricConfig{}, OtelcolSelfErrorRatioMetricConfig{}, OtelcolSelfExportLatencyMetricConfig{}, OtelcolSelfGcPauseMetricConfig{}, OtelcolSelfHeapUsageMetricConfig{}, OtelcolSelfInFlightMetricConfig{}, OtelcolSelfMemoryLimitMetricConfig{}, OtelcolSelfMemoryUtilizationMetricConfig{}, OtelcolSelfPendingBytesMetricConfig{}, OtelcolSelfPendingItemsMetricConfig{}, OtelcolSelfPoolHitRatioMetricConfig{}, OtelcolSelfQueueCapacityMetricConfig{}, OtelcolSelfQueueSizeMetricConfig{}, OtelcolSelfQueueUtilizationMetricConfig{}, OtelcolSelfRequestRateMetricConfig{}, OtelcolSelfResponseTimeMetricConfig{}, OtelcolSelfRetriesMetricConfig{}, OtelcolSelfScrapeDurationMetricConfig{}, OtelcolSelfScrapeSeriesMetricConfig{}, OtelcolSelfScrapeUpMetricConfig{}, OtelcolSelfSuccessRatioMetricConfig{}, OtelcolSelfThroughputMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessDiskIoMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessMemoryVirtualMetricConfig{}, ProcessThreadCountMetricConfig{}, ProcessUnixFileDescriptorCountMetricConfig{}, ProcessUptimeMetricConfig{}, SystemCPULoadAverage15mMetricConfig{}, SystemCPULoadAverage1mMetricConfig{}, SystemCPULoadAverage5mMetricConfig{}, SystemCPULogicalCountMetricConfig{}, SystemCPUTimeMetricConfig{}, SystemCPUUtilizationMetricConfig{}, SystemDiskIoMetricConfig{}, SystemDiskOperationsMetricConfig{}, SystemFilesystemUsageMetricConfig{}, SystemFilesystemUtilizationMetricConfig{}, SystemMemoryLimitMetricConfig{}, SystemMemoryLinuxAvailableMetricConfig{}, SystemMemoryUsageMetricConfig{}, SystemMemoryUtilizationMetricConfig{}, SystemNetworkErrorsMetricConfig{}, SystemNetworkIoMetricConfig{}, SystemNetworkPacketDroppedMetricConfig{}))
+			diff := cmp.Diff(tt.want, cfg, cmpopts.IgnoreUnexported(GoGoroutineCountMetricConfig{}, GoMemoryAllocatedMetricConfig{}, GoMemoryAllocationsMetricConfig{}, GoMemoryGcCyclesMetricConfig{}, GoMemoryGcGoalMetricConfig{}, GoMemoryLimitMetricConfig{}, GoMemoryUsedMetricConfig{}, GoProcessorLimitMetricConfig{}, OtelcolSelfBatchTargetMetricConfig{}, OtelcolSelfCompressionRatioMetricConfig{}, OtelcolSelfConnectionsMetricConfig{}, OtelcolSelfCPULimitMetricConfig{}, OtelcolSelfDroppedMetricConfig{}, OtelcolSelfErrorRatioMetricConfig{}, OtelcolSelfExportLatencyMetricConfig{}, OtelcolSelfGcPauseMetricConfig{}, OtelcolSelfHeapUsageMetricConfig{}, OtelcolSelfInFlightMetricConfig{}, OtelcolSelfMemoryLimitMetricConfig{}, OtelcolSelfMemoryUtilizationMetricConfig{}, OtelcolSelfPendingBytesMetricConfig{}, OtelcolSelfPendingUtilizationMetricConfig{}, OtelcolSelfPoolHitRatioMetricConfig{}, OtelcolSelfQueueCapacityMetricConfig{}, OtelcolSelfQueueSizeMetricConfig{}, OtelcolSelfQueueUtilizationMetricConfig{}, OtelcolSelfRequestRateMetricConfig{}, OtelcolSelfResponseTimeMetricConfig{}, OtelcolSelfRetriesMetricConfig{}, OtelcolSelfScrapeDurationMetricConfig{}, OtelcolSelfScrapeSeriesMetricConfig{}, OtelcolSelfScrapeUpMetricConfig{}, OtelcolSelfSuccessRatioMetricConfig{}, OtelcolSelfThroughputMetricConfig{}, OtelcolSelfWaitingBytesMetricConfig{}, OtelcolSelfWaitingUtilizationMetricConfig{}, ProcessCPUTimeMetricConfig{}, ProcessCPUUtilizationMetricConfig{}, ProcessDiskIoMetricConfig{}, ProcessMemoryUsageMetricConfig{}, ProcessMemoryVirtualMetricConfig{}, ProcessThreadCountMetricConfig{}, ProcessUnixFileDescriptorCountMetricConfig{}, ProcessUptimeMetricConfig{}, SystemCPULoadAverage15mMetricConfig{}, SystemCPULoadAverage1mMetricConfig{}, SystemCPULoadAverage5mMetricConfig{}, SystemCPULogicalCountMetricConfig{}, SystemCPUTimeMetricConfig{}, SystemCPUUtilizationMetricConfig{}, SystemDiskIoMetricConfig{}, SystemDiskOperationsMetricConfig{}, SystemFilesystemUsageMetricConfig{}, SystemFilesystemUtilizationMetricConfig{}, SystemMemoryLimitMetricConfig{}, SystemMemoryLinuxAvailableMetricConfig{}, SystemMemoryUsageMetricConfig{}, SystemMemoryUtilizationMetricConfig{}, SystemNetworkErrorsMetricConfig{}, SystemNetworkIoMetricConfig{}, SystemNetworkPacketDroppedMetricConfig{}))
 			require.Emptyf(t, diff, "Config mismatch (-expected +actual):\n%s", diff)
 		})
 	}
@@ -561,7 +581,7 @@ func TestOtelcolSelfBatchTargetMetricsConfig_Validate(t *testing.T) {
 	require.NoError(t, cfg.Validate())
 
 	cfg.EnabledAttributes = []OtelcolSelfBatchTargetMetricAttributeKey{"invalid"}
-	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.batch.target doesn't have an attribute invalid, valid attributes: [otelcol.component.id]")
+	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.batch.target doesn't have an attribute invalid, valid attributes: [processor, signal]")
 
 	cfg = DefaultMetricsConfig().OtelcolSelfBatchTarget
 	cfg.AggregationStrategy = "invalid"
@@ -669,21 +689,21 @@ func TestOtelcolSelfPendingBytesMetricsConfig_Validate(t *testing.T) {
 	require.NoError(t, cfg.Validate())
 
 	cfg.EnabledAttributes = []OtelcolSelfPendingBytesMetricAttributeKey{"invalid"}
-	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.pending.bytes doesn't have an attribute invalid, valid attributes: [otelcol.component.kind, otelcol.component.id]")
+	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.pending.bytes doesn't have an attribute invalid, valid attributes: [processor, signal]")
 
 	cfg = DefaultMetricsConfig().OtelcolSelfPendingBytes
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }
 
-func TestOtelcolSelfPendingItemsMetricsConfig_Validate(t *testing.T) {
-	cfg := DefaultMetricsConfig().OtelcolSelfPendingItems
+func TestOtelcolSelfPendingUtilizationMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().OtelcolSelfPendingUtilization
 	require.NoError(t, cfg.Validate())
 
-	cfg.EnabledAttributes = []OtelcolSelfPendingItemsMetricAttributeKey{"invalid"}
-	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.pending.items doesn't have an attribute invalid, valid attributes: [otelcol.component.kind, otelcol.component.id]")
+	cfg.EnabledAttributes = []OtelcolSelfPendingUtilizationMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.pending.utilization doesn't have an attribute invalid, valid attributes: [processor, signal]")
 
-	cfg = DefaultMetricsConfig().OtelcolSelfPendingItems
+	cfg = DefaultMetricsConfig().OtelcolSelfPendingUtilization
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }
@@ -693,7 +713,7 @@ func TestOtelcolSelfPoolHitRatioMetricsConfig_Validate(t *testing.T) {
 	require.NoError(t, cfg.Validate())
 
 	cfg.EnabledAttributes = []OtelcolSelfPoolHitRatioMetricAttributeKey{"invalid"}
-	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.pool.hit.ratio doesn't have an attribute invalid, valid attributes: [otelcol.component.id, pool]")
+	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.pool.hit.ratio doesn't have an attribute invalid, valid attributes: [otelcol.component.kind, otelcol.component.id, pool]")
 
 	cfg = DefaultMetricsConfig().OtelcolSelfPoolHitRatio
 	cfg.AggregationStrategy = "invalid"
@@ -816,6 +836,30 @@ func TestOtelcolSelfThroughputMetricsConfig_Validate(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.throughput doesn't have an attribute invalid, valid attributes: [signal, direction]")
 
 	cfg = DefaultMetricsConfig().OtelcolSelfThroughput
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestOtelcolSelfWaitingBytesMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().OtelcolSelfWaitingBytes
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []OtelcolSelfWaitingBytesMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.waiting.bytes doesn't have an attribute invalid, valid attributes: [processor, signal]")
+
+	cfg = DefaultMetricsConfig().OtelcolSelfWaitingBytes
+	cfg.AggregationStrategy = "invalid"
+	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
+}
+
+func TestOtelcolSelfWaitingUtilizationMetricsConfig_Validate(t *testing.T) {
+	cfg := DefaultMetricsConfig().OtelcolSelfWaitingUtilization
+	require.NoError(t, cfg.Validate())
+
+	cfg.EnabledAttributes = []OtelcolSelfWaitingUtilizationMetricAttributeKey{"invalid"}
+	require.ErrorContains(t, cfg.Validate(), "metric otelcol.self.waiting.utilization doesn't have an attribute invalid, valid attributes: [processor, signal]")
+
+	cfg = DefaultMetricsConfig().OtelcolSelfWaitingUtilization
 	cfg.AggregationStrategy = "invalid"
 	require.ErrorContains(t, cfg.Validate(), "invalid aggregation strategy")
 }

@@ -475,7 +475,7 @@ var MetricsInfo = metricsInfo{
 	},
 	OtelcolSelfBatchTarget: metricInfo{
 		Name:       "otelcol.self.batch.target",
-		Attributes: []string{"otelcol.component.id"},
+		Attributes: []string{"processor", "signal"},
 	},
 	OtelcolSelfCompressionRatio: metricInfo{
 		Name:       "otelcol.self.compression.ratio",
@@ -520,15 +520,15 @@ var MetricsInfo = metricsInfo{
 	},
 	OtelcolSelfPendingBytes: metricInfo{
 		Name:       "otelcol.self.pending.bytes",
-		Attributes: []string{"otelcol.component.kind", "otelcol.component.id"},
+		Attributes: []string{"processor", "signal"},
 	},
-	OtelcolSelfPendingItems: metricInfo{
-		Name:       "otelcol.self.pending.items",
-		Attributes: []string{"otelcol.component.kind", "otelcol.component.id"},
+	OtelcolSelfPendingUtilization: metricInfo{
+		Name:       "otelcol.self.pending.utilization",
+		Attributes: []string{"processor", "signal"},
 	},
 	OtelcolSelfPoolHitRatio: metricInfo{
 		Name:       "otelcol.self.pool.hit.ratio",
-		Attributes: []string{"otelcol.component.id", "pool"},
+		Attributes: []string{"otelcol.component.kind", "otelcol.component.id", "pool"},
 	},
 	OtelcolSelfQueueCapacity: metricInfo{
 		Name:       "otelcol.self.queue.capacity",
@@ -572,6 +572,14 @@ var MetricsInfo = metricsInfo{
 	OtelcolSelfThroughput: metricInfo{
 		Name:       "otelcol.self.throughput",
 		Attributes: []string{"signal", "direction"},
+	},
+	OtelcolSelfWaitingBytes: metricInfo{
+		Name:       "otelcol.self.waiting.bytes",
+		Attributes: []string{"processor", "signal"},
+	},
+	OtelcolSelfWaitingUtilization: metricInfo{
+		Name:       "otelcol.self.waiting.utilization",
+		Attributes: []string{"processor", "signal"},
 	},
 	ProcessCPUTime: metricInfo{
 		Name:       "process.cpu.time",
@@ -685,7 +693,7 @@ type metricsInfo struct {
 	OtelcolSelfMemoryLimit         metricInfo
 	OtelcolSelfMemoryUtilization   metricInfo
 	OtelcolSelfPendingBytes        metricInfo
-	OtelcolSelfPendingItems        metricInfo
+	OtelcolSelfPendingUtilization  metricInfo
 	OtelcolSelfPoolHitRatio        metricInfo
 	OtelcolSelfQueueCapacity       metricInfo
 	OtelcolSelfQueueSize           metricInfo
@@ -698,6 +706,8 @@ type metricsInfo struct {
 	OtelcolSelfScrapeUp            metricInfo
 	OtelcolSelfSuccessRatio        metricInfo
 	OtelcolSelfThroughput          metricInfo
+	OtelcolSelfWaitingBytes        metricInfo
+	OtelcolSelfWaitingUtilization  metricInfo
 	ProcessCPUTime                 metricInfo
 	ProcessCPUUtilization          metricInfo
 	ProcessDiskIo                  metricInfo
@@ -1195,14 +1205,14 @@ type metricOtelcolSelfBatchTarget struct {
 // init fills otelcol.self.batch.target metric with initial data.
 func (m *metricOtelcolSelfBatchTarget) init() {
 	m.data.SetName("otelcol.self.batch.target")
-	m.data.SetDescription("Items the batcher aims for.")
+	m.data.SetDescription("Items at which the batcher closes a batch now.")
 	m.data.SetUnit("{items}")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
 	m.aggDataPoints = m.aggDataPoints[:0]
 }
 
-func (m *metricOtelcolSelfBatchTarget) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, otelcolComponentIDAttributeValue string) {
+func (m *metricOtelcolSelfBatchTarget) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, processorAttributeValue string, signalAttributeValue string) {
 	if !m.config.Enabled {
 		return
 	}
@@ -1210,8 +1220,11 @@ func (m *metricOtelcolSelfBatchTarget) recordDataPoint(start pcommon.Timestamp, 
 	dp := pmetric.NewNumberDataPoint()
 	dp.SetStartTimestamp(start)
 	dp.SetTimestamp(ts)
-	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfBatchTargetMetricAttributeKeyOtelcolComponentID) {
-		dp.Attributes().PutStr("otelcol.component.id", otelcolComponentIDAttributeValue)
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfBatchTargetMetricAttributeKeyProcessor) {
+		dp.Attributes().PutStr("processor", processorAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfBatchTargetMetricAttributeKeySignal) {
+		dp.Attributes().PutStr("signal", signalAttributeValue)
 	}
 
 	var s string
@@ -2161,14 +2174,14 @@ type metricOtelcolSelfPendingBytes struct {
 // init fills otelcol.self.pending.bytes metric with initial data.
 func (m *metricOtelcolSelfPendingBytes) init() {
 	m.data.SetName("otelcol.self.pending.bytes")
-	m.data.SetDescription("Bytes waiting or being sent.")
+	m.data.SetDescription("Bytes that the batcher has admitted and not answered yet, buffered and in flight together.")
 	m.data.SetUnit("By")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
 	m.aggDataPoints = m.aggDataPoints[:0]
 }
 
-func (m *metricOtelcolSelfPendingBytes) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, otelcolComponentKindAttributeValue string, otelcolComponentIDAttributeValue string) {
+func (m *metricOtelcolSelfPendingBytes) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, processorAttributeValue string, signalAttributeValue string) {
 	if !m.config.Enabled {
 		return
 	}
@@ -2176,11 +2189,11 @@ func (m *metricOtelcolSelfPendingBytes) recordDataPoint(start pcommon.Timestamp,
 	dp := pmetric.NewNumberDataPoint()
 	dp.SetStartTimestamp(start)
 	dp.SetTimestamp(ts)
-	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentKind) {
-		dp.Attributes().PutStr("otelcol.component.kind", otelcolComponentKindAttributeValue)
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfPendingBytesMetricAttributeKeyProcessor) {
+		dp.Attributes().PutStr("processor", processorAttributeValue)
 	}
-	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfPendingBytesMetricAttributeKeyOtelcolComponentID) {
-		dp.Attributes().PutStr("otelcol.component.id", otelcolComponentIDAttributeValue)
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfPendingBytesMetricAttributeKeySignal) {
+		dp.Attributes().PutStr("signal", signalAttributeValue)
 	}
 
 	var s string
@@ -2243,24 +2256,24 @@ func newMetricOtelcolSelfPendingBytes(cfg OtelcolSelfPendingBytesMetricConfig) m
 	return m
 }
 
-type metricOtelcolSelfPendingItems struct {
-	data          pmetric.Metric                      // data buffer for generated metric.
-	config        OtelcolSelfPendingItemsMetricConfig // metric config provided by user.
-	capacity      int                                 // max observed number of data points added to the metric.
-	aggDataPoints []int64                             // slice containing number of aggregated datapoints at each index
+type metricOtelcolSelfPendingUtilization struct {
+	data          pmetric.Metric                            // data buffer for generated metric.
+	config        OtelcolSelfPendingUtilizationMetricConfig // metric config provided by user.
+	capacity      int                                       // max observed number of data points added to the metric.
+	aggDataPoints []float64                                 // slice containing number of aggregated datapoints at each index
 }
 
-// init fills otelcol.self.pending.items metric with initial data.
-func (m *metricOtelcolSelfPendingItems) init() {
-	m.data.SetName("otelcol.self.pending.items")
-	m.data.SetDescription("Work waiting: items in a batcher; in an exporter the length of its queue, in the unit of its sizer (requests by default).")
-	m.data.SetUnit("{items}")
+// init fills otelcol.self.pending.utilization metric with initial data.
+func (m *metricOtelcolSelfPendingUtilization) init() {
+	m.data.SetName("otelcol.self.pending.utilization")
+	m.data.SetDescription("Pending bytes over their limit.")
+	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
 	m.aggDataPoints = m.aggDataPoints[:0]
 }
 
-func (m *metricOtelcolSelfPendingItems) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, otelcolComponentKindAttributeValue string, otelcolComponentIDAttributeValue string) {
+func (m *metricOtelcolSelfPendingUtilization) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, processorAttributeValue string, signalAttributeValue string) {
 	if !m.config.Enabled {
 		return
 	}
@@ -2268,11 +2281,11 @@ func (m *metricOtelcolSelfPendingItems) recordDataPoint(start pcommon.Timestamp,
 	dp := pmetric.NewNumberDataPoint()
 	dp.SetStartTimestamp(start)
 	dp.SetTimestamp(ts)
-	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentKind) {
-		dp.Attributes().PutStr("otelcol.component.kind", otelcolComponentKindAttributeValue)
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfPendingUtilizationMetricAttributeKeyProcessor) {
+		dp.Attributes().PutStr("processor", processorAttributeValue)
 	}
-	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfPendingItemsMetricAttributeKeyOtelcolComponentID) {
-		dp.Attributes().PutStr("otelcol.component.id", otelcolComponentIDAttributeValue)
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfPendingUtilizationMetricAttributeKeySignal) {
+		dp.Attributes().PutStr("signal", signalAttributeValue)
 	}
 
 	var s string
@@ -2282,41 +2295,41 @@ func (m *metricOtelcolSelfPendingItems) recordDataPoint(start pcommon.Timestamp,
 		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
 			switch s = m.config.AggregationStrategy; s {
 			case AggregationStrategySum, AggregationStrategyAvg:
-				dpi.SetIntValue(dpi.IntValue() + val)
+				dpi.SetDoubleValue(dpi.DoubleValue() + val)
 				m.aggDataPoints[i] += 1
 				return
 			case AggregationStrategyMin:
-				if dpi.IntValue() > val {
-					dpi.SetIntValue(val)
+				if dpi.DoubleValue() > val {
+					dpi.SetDoubleValue(val)
 				}
 				return
 			case AggregationStrategyMax:
-				if dpi.IntValue() < val {
-					dpi.SetIntValue(val)
+				if dpi.DoubleValue() < val {
+					dpi.SetDoubleValue(val)
 				}
 				return
 			}
 		}
 	}
 
-	dp.SetIntValue(val)
+	dp.SetDoubleValue(val)
 	m.aggDataPoints = append(m.aggDataPoints, 1)
 	dp.MoveTo(dps.AppendEmpty())
 }
 
 // updateCapacity saves max length of data point slices that will be used for the slice capacity.
-func (m *metricOtelcolSelfPendingItems) updateCapacity() {
+func (m *metricOtelcolSelfPendingUtilization) updateCapacity() {
 	if m.data.Gauge().DataPoints().Len() > m.capacity {
 		m.capacity = m.data.Gauge().DataPoints().Len()
 	}
 }
 
 // emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
-func (m *metricOtelcolSelfPendingItems) emit(metrics pmetric.MetricSlice) {
+func (m *metricOtelcolSelfPendingUtilization) emit(metrics pmetric.MetricSlice) {
 	if m.config.Enabled && m.data.Gauge().DataPoints().Len() > 0 {
 		if m.config.AggregationStrategy == AggregationStrategyAvg {
 			for i, aggCount := range m.aggDataPoints {
-				m.data.Gauge().DataPoints().At(i).SetIntValue(m.data.Gauge().DataPoints().At(i).IntValue() / aggCount)
+				m.data.Gauge().DataPoints().At(i).SetDoubleValue(m.data.Gauge().DataPoints().At(i).DoubleValue() / aggCount)
 			}
 		}
 		m.updateCapacity()
@@ -2325,8 +2338,8 @@ func (m *metricOtelcolSelfPendingItems) emit(metrics pmetric.MetricSlice) {
 	}
 }
 
-func newMetricOtelcolSelfPendingItems(cfg OtelcolSelfPendingItemsMetricConfig) metricOtelcolSelfPendingItems {
-	m := metricOtelcolSelfPendingItems{config: cfg}
+func newMetricOtelcolSelfPendingUtilization(cfg OtelcolSelfPendingUtilizationMetricConfig) metricOtelcolSelfPendingUtilization {
+	m := metricOtelcolSelfPendingUtilization{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -2352,7 +2365,7 @@ func (m *metricOtelcolSelfPoolHitRatio) init() {
 	m.aggDataPoints = m.aggDataPoints[:0]
 }
 
-func (m *metricOtelcolSelfPoolHitRatio) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, otelcolComponentIDAttributeValue string, poolAttributeValue string) {
+func (m *metricOtelcolSelfPoolHitRatio) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, otelcolComponentKindAttributeValue string, otelcolComponentIDAttributeValue string, poolAttributeValue string) {
 	if !m.config.Enabled {
 		return
 	}
@@ -2360,6 +2373,9 @@ func (m *metricOtelcolSelfPoolHitRatio) recordDataPoint(start pcommon.Timestamp,
 	dp := pmetric.NewNumberDataPoint()
 	dp.SetStartTimestamp(start)
 	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentKind) {
+		dp.Attributes().PutStr("otelcol.component.kind", otelcolComponentKindAttributeValue)
+	}
 	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfPoolHitRatioMetricAttributeKeyOtelcolComponentID) {
 		dp.Attributes().PutStr("otelcol.component.id", otelcolComponentIDAttributeValue)
 	}
@@ -3123,7 +3139,7 @@ type metricOtelcolSelfScrapeUp struct {
 func (m *metricOtelcolSelfScrapeUp) init() {
 	m.data.SetName("otelcol.self.scrape.up")
 	m.data.SetDescription("1 when the source could be read in time, also if only in part; 0 when not.")
-	m.data.SetUnit("1")
+	m.data.SetUnit("{state}")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
 	m.aggDataPoints = m.aggDataPoints[:0]
@@ -3377,6 +3393,190 @@ func (m *metricOtelcolSelfThroughput) emit(metrics pmetric.MetricSlice) {
 
 func newMetricOtelcolSelfThroughput(cfg OtelcolSelfThroughputMetricConfig) metricOtelcolSelfThroughput {
 	m := metricOtelcolSelfThroughput{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricOtelcolSelfWaitingBytes struct {
+	data          pmetric.Metric                      // data buffer for generated metric.
+	config        OtelcolSelfWaitingBytesMetricConfig // metric config provided by user.
+	capacity      int                                 // max observed number of data points added to the metric.
+	aggDataPoints []int64                             // slice containing number of aggregated datapoints at each index
+}
+
+// init fills otelcol.self.waiting.bytes metric with initial data.
+func (m *metricOtelcolSelfWaitingBytes) init() {
+	m.data.SetName("otelcol.self.waiting.bytes")
+	m.data.SetDescription("Bytes of the calls that wait until the batcher has room for them.")
+	m.data.SetUnit("By")
+	m.data.SetEmptyGauge()
+	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricOtelcolSelfWaitingBytes) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val int64, processorAttributeValue string, signalAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfWaitingBytesMetricAttributeKeyProcessor) {
+		dp.Attributes().PutStr("processor", processorAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfWaitingBytesMetricAttributeKeySignal) {
+		dp.Attributes().PutStr("signal", signalAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Gauge().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetIntValue(dpi.IntValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.IntValue() > val {
+					dpi.SetIntValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.IntValue() < val {
+					dpi.SetIntValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetIntValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricOtelcolSelfWaitingBytes) updateCapacity() {
+	if m.data.Gauge().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Gauge().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricOtelcolSelfWaitingBytes) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Gauge().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Gauge().DataPoints().At(i).SetIntValue(m.data.Gauge().DataPoints().At(i).IntValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricOtelcolSelfWaitingBytes(cfg OtelcolSelfWaitingBytesMetricConfig) metricOtelcolSelfWaitingBytes {
+	m := metricOtelcolSelfWaitingBytes{config: cfg}
+
+	if cfg.Enabled {
+		m.data = pmetric.NewMetric()
+		m.init()
+	}
+	return m
+}
+
+type metricOtelcolSelfWaitingUtilization struct {
+	data          pmetric.Metric                            // data buffer for generated metric.
+	config        OtelcolSelfWaitingUtilizationMetricConfig // metric config provided by user.
+	capacity      int                                       // max observed number of data points added to the metric.
+	aggDataPoints []float64                                 // slice containing number of aggregated datapoints at each index
+}
+
+// init fills otelcol.self.waiting.utilization metric with initial data.
+func (m *metricOtelcolSelfWaitingUtilization) init() {
+	m.data.SetName("otelcol.self.waiting.utilization")
+	m.data.SetDescription("Waiting bytes over their limit.")
+	m.data.SetUnit("1")
+	m.data.SetEmptyGauge()
+	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)
+	m.aggDataPoints = m.aggDataPoints[:0]
+}
+
+func (m *metricOtelcolSelfWaitingUtilization) recordDataPoint(start pcommon.Timestamp, ts pcommon.Timestamp, val float64, processorAttributeValue string, signalAttributeValue string) {
+	if !m.config.Enabled {
+		return
+	}
+
+	dp := pmetric.NewNumberDataPoint()
+	dp.SetStartTimestamp(start)
+	dp.SetTimestamp(ts)
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfWaitingUtilizationMetricAttributeKeyProcessor) {
+		dp.Attributes().PutStr("processor", processorAttributeValue)
+	}
+	if slices.Contains(m.config.EnabledAttributes, OtelcolSelfWaitingUtilizationMetricAttributeKeySignal) {
+		dp.Attributes().PutStr("signal", signalAttributeValue)
+	}
+
+	var s string
+	dps := m.data.Gauge().DataPoints()
+	for i := 0; i < dps.Len(); i++ {
+		dpi := dps.At(i)
+		if dp.Attributes().Equal(dpi.Attributes()) && dp.StartTimestamp() == dpi.StartTimestamp() && dp.Timestamp() == dpi.Timestamp() {
+			switch s = m.config.AggregationStrategy; s {
+			case AggregationStrategySum, AggregationStrategyAvg:
+				dpi.SetDoubleValue(dpi.DoubleValue() + val)
+				m.aggDataPoints[i] += 1
+				return
+			case AggregationStrategyMin:
+				if dpi.DoubleValue() > val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			case AggregationStrategyMax:
+				if dpi.DoubleValue() < val {
+					dpi.SetDoubleValue(val)
+				}
+				return
+			}
+		}
+	}
+
+	dp.SetDoubleValue(val)
+	m.aggDataPoints = append(m.aggDataPoints, 1)
+	dp.MoveTo(dps.AppendEmpty())
+}
+
+// updateCapacity saves max length of data point slices that will be used for the slice capacity.
+func (m *metricOtelcolSelfWaitingUtilization) updateCapacity() {
+	if m.data.Gauge().DataPoints().Len() > m.capacity {
+		m.capacity = m.data.Gauge().DataPoints().Len()
+	}
+}
+
+// emit appends recorded metric data to a metrics slice and prepares it for recording another set of data points.
+func (m *metricOtelcolSelfWaitingUtilization) emit(metrics pmetric.MetricSlice) {
+	if m.config.Enabled && m.data.Gauge().DataPoints().Len() > 0 {
+		if m.config.AggregationStrategy == AggregationStrategyAvg {
+			for i, aggCount := range m.aggDataPoints {
+				m.data.Gauge().DataPoints().At(i).SetDoubleValue(m.data.Gauge().DataPoints().At(i).DoubleValue() / aggCount)
+			}
+		}
+		m.updateCapacity()
+		m.data.MoveTo(metrics.AppendEmpty())
+		m.init()
+	}
+}
+
+func newMetricOtelcolSelfWaitingUtilization(cfg OtelcolSelfWaitingUtilizationMetricConfig) metricOtelcolSelfWaitingUtilization {
+	m := metricOtelcolSelfWaitingUtilization{config: cfg}
 
 	if cfg.Enabled {
 		m.data = pmetric.NewMetric()
@@ -5235,7 +5435,7 @@ type MetricsBuilder struct {
 	metricOtelcolSelfMemoryLimit         metricOtelcolSelfMemoryLimit
 	metricOtelcolSelfMemoryUtilization   metricOtelcolSelfMemoryUtilization
 	metricOtelcolSelfPendingBytes        metricOtelcolSelfPendingBytes
-	metricOtelcolSelfPendingItems        metricOtelcolSelfPendingItems
+	metricOtelcolSelfPendingUtilization  metricOtelcolSelfPendingUtilization
 	metricOtelcolSelfPoolHitRatio        metricOtelcolSelfPoolHitRatio
 	metricOtelcolSelfQueueCapacity       metricOtelcolSelfQueueCapacity
 	metricOtelcolSelfQueueSize           metricOtelcolSelfQueueSize
@@ -5248,6 +5448,8 @@ type MetricsBuilder struct {
 	metricOtelcolSelfScrapeUp            metricOtelcolSelfScrapeUp
 	metricOtelcolSelfSuccessRatio        metricOtelcolSelfSuccessRatio
 	metricOtelcolSelfThroughput          metricOtelcolSelfThroughput
+	metricOtelcolSelfWaitingBytes        metricOtelcolSelfWaitingBytes
+	metricOtelcolSelfWaitingUtilization  metricOtelcolSelfWaitingUtilization
 	metricProcessCPUTime                 metricProcessCPUTime
 	metricProcessCPUUtilization          metricProcessCPUUtilization
 	metricProcessDiskIo                  metricProcessDiskIo
@@ -5319,7 +5521,7 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricOtelcolSelfMemoryLimit:         newMetricOtelcolSelfMemoryLimit(mbc.Metrics.OtelcolSelfMemoryLimit),
 		metricOtelcolSelfMemoryUtilization:   newMetricOtelcolSelfMemoryUtilization(mbc.Metrics.OtelcolSelfMemoryUtilization),
 		metricOtelcolSelfPendingBytes:        newMetricOtelcolSelfPendingBytes(mbc.Metrics.OtelcolSelfPendingBytes),
-		metricOtelcolSelfPendingItems:        newMetricOtelcolSelfPendingItems(mbc.Metrics.OtelcolSelfPendingItems),
+		metricOtelcolSelfPendingUtilization:  newMetricOtelcolSelfPendingUtilization(mbc.Metrics.OtelcolSelfPendingUtilization),
 		metricOtelcolSelfPoolHitRatio:        newMetricOtelcolSelfPoolHitRatio(mbc.Metrics.OtelcolSelfPoolHitRatio),
 		metricOtelcolSelfQueueCapacity:       newMetricOtelcolSelfQueueCapacity(mbc.Metrics.OtelcolSelfQueueCapacity),
 		metricOtelcolSelfQueueSize:           newMetricOtelcolSelfQueueSize(mbc.Metrics.OtelcolSelfQueueSize),
@@ -5332,6 +5534,8 @@ func NewMetricsBuilder(mbc MetricsBuilderConfig, settings receiver.Settings, opt
 		metricOtelcolSelfScrapeUp:            newMetricOtelcolSelfScrapeUp(mbc.Metrics.OtelcolSelfScrapeUp),
 		metricOtelcolSelfSuccessRatio:        newMetricOtelcolSelfSuccessRatio(mbc.Metrics.OtelcolSelfSuccessRatio),
 		metricOtelcolSelfThroughput:          newMetricOtelcolSelfThroughput(mbc.Metrics.OtelcolSelfThroughput),
+		metricOtelcolSelfWaitingBytes:        newMetricOtelcolSelfWaitingBytes(mbc.Metrics.OtelcolSelfWaitingBytes),
+		metricOtelcolSelfWaitingUtilization:  newMetricOtelcolSelfWaitingUtilization(mbc.Metrics.OtelcolSelfWaitingUtilization),
 		metricProcessCPUTime:                 newMetricProcessCPUTime(mbc.Metrics.ProcessCPUTime),
 		metricProcessCPUUtilization:          newMetricProcessCPUUtilization(mbc.Metrics.ProcessCPUUtilization),
 		metricProcessDiskIo:                  newMetricProcessDiskIo(mbc.Metrics.ProcessDiskIo),
@@ -5444,7 +5648,7 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	mb.metricOtelcolSelfMemoryLimit.emit(ils.Metrics())
 	mb.metricOtelcolSelfMemoryUtilization.emit(ils.Metrics())
 	mb.metricOtelcolSelfPendingBytes.emit(ils.Metrics())
-	mb.metricOtelcolSelfPendingItems.emit(ils.Metrics())
+	mb.metricOtelcolSelfPendingUtilization.emit(ils.Metrics())
 	mb.metricOtelcolSelfPoolHitRatio.emit(ils.Metrics())
 	mb.metricOtelcolSelfQueueCapacity.emit(ils.Metrics())
 	mb.metricOtelcolSelfQueueSize.emit(ils.Metrics())
@@ -5457,6 +5661,8 @@ func (mb *MetricsBuilder) EmitForResource(options ...ResourceMetricsOption) {
 	mb.metricOtelcolSelfScrapeUp.emit(ils.Metrics())
 	mb.metricOtelcolSelfSuccessRatio.emit(ils.Metrics())
 	mb.metricOtelcolSelfThroughput.emit(ils.Metrics())
+	mb.metricOtelcolSelfWaitingBytes.emit(ils.Metrics())
+	mb.metricOtelcolSelfWaitingUtilization.emit(ils.Metrics())
 	mb.metricProcessCPUTime.emit(ils.Metrics())
 	mb.metricProcessCPUUtilization.emit(ils.Metrics())
 	mb.metricProcessDiskIo.emit(ils.Metrics())
@@ -5544,8 +5750,8 @@ func (mb *MetricsBuilder) RecordGoProcessorLimitDataPoint(ts pcommon.Timestamp, 
 }
 
 // RecordOtelcolSelfBatchTargetDataPoint adds a data point to otelcol.self.batch.target metric.
-func (mb *MetricsBuilder) RecordOtelcolSelfBatchTargetDataPoint(ts pcommon.Timestamp, val float64, otelcolComponentIDAttributeValue string) {
-	mb.metricOtelcolSelfBatchTarget.recordDataPoint(mb.startTime, ts, val, otelcolComponentIDAttributeValue)
+func (mb *MetricsBuilder) RecordOtelcolSelfBatchTargetDataPoint(ts pcommon.Timestamp, val float64, processorAttributeValue string, signalAttributeValue AttributeSignal) {
+	mb.metricOtelcolSelfBatchTarget.recordDataPoint(mb.startTime, ts, val, processorAttributeValue, signalAttributeValue.String())
 }
 
 // RecordOtelcolSelfCompressionRatioDataPoint adds a data point to otelcol.self.compression.ratio metric.
@@ -5604,18 +5810,18 @@ func (mb *MetricsBuilder) RecordOtelcolSelfMemoryUtilizationDataPoint(ts pcommon
 }
 
 // RecordOtelcolSelfPendingBytesDataPoint adds a data point to otelcol.self.pending.bytes metric.
-func (mb *MetricsBuilder) RecordOtelcolSelfPendingBytesDataPoint(ts pcommon.Timestamp, val int64, otelcolComponentKindAttributeValue AttributeOtelcolComponentKind, otelcolComponentIDAttributeValue string) {
-	mb.metricOtelcolSelfPendingBytes.recordDataPoint(mb.startTime, ts, val, otelcolComponentKindAttributeValue.String(), otelcolComponentIDAttributeValue)
+func (mb *MetricsBuilder) RecordOtelcolSelfPendingBytesDataPoint(ts pcommon.Timestamp, val int64, processorAttributeValue string, signalAttributeValue AttributeSignal) {
+	mb.metricOtelcolSelfPendingBytes.recordDataPoint(mb.startTime, ts, val, processorAttributeValue, signalAttributeValue.String())
 }
 
-// RecordOtelcolSelfPendingItemsDataPoint adds a data point to otelcol.self.pending.items metric.
-func (mb *MetricsBuilder) RecordOtelcolSelfPendingItemsDataPoint(ts pcommon.Timestamp, val int64, otelcolComponentKindAttributeValue AttributeOtelcolComponentKind, otelcolComponentIDAttributeValue string) {
-	mb.metricOtelcolSelfPendingItems.recordDataPoint(mb.startTime, ts, val, otelcolComponentKindAttributeValue.String(), otelcolComponentIDAttributeValue)
+// RecordOtelcolSelfPendingUtilizationDataPoint adds a data point to otelcol.self.pending.utilization metric.
+func (mb *MetricsBuilder) RecordOtelcolSelfPendingUtilizationDataPoint(ts pcommon.Timestamp, val float64, processorAttributeValue string, signalAttributeValue AttributeSignal) {
+	mb.metricOtelcolSelfPendingUtilization.recordDataPoint(mb.startTime, ts, val, processorAttributeValue, signalAttributeValue.String())
 }
 
 // RecordOtelcolSelfPoolHitRatioDataPoint adds a data point to otelcol.self.pool.hit.ratio metric.
-func (mb *MetricsBuilder) RecordOtelcolSelfPoolHitRatioDataPoint(ts pcommon.Timestamp, val float64, otelcolComponentIDAttributeValue string, poolAttributeValue AttributePool) {
-	mb.metricOtelcolSelfPoolHitRatio.recordDataPoint(mb.startTime, ts, val, otelcolComponentIDAttributeValue, poolAttributeValue.String())
+func (mb *MetricsBuilder) RecordOtelcolSelfPoolHitRatioDataPoint(ts pcommon.Timestamp, val float64, otelcolComponentKindAttributeValue AttributeOtelcolComponentKind, otelcolComponentIDAttributeValue string, poolAttributeValue AttributePool) {
+	mb.metricOtelcolSelfPoolHitRatio.recordDataPoint(mb.startTime, ts, val, otelcolComponentKindAttributeValue.String(), otelcolComponentIDAttributeValue, poolAttributeValue.String())
 }
 
 // RecordOtelcolSelfQueueCapacityDataPoint adds a data point to otelcol.self.queue.capacity metric.
@@ -5671,6 +5877,16 @@ func (mb *MetricsBuilder) RecordOtelcolSelfSuccessRatioDataPoint(ts pcommon.Time
 // RecordOtelcolSelfThroughputDataPoint adds a data point to otelcol.self.throughput metric.
 func (mb *MetricsBuilder) RecordOtelcolSelfThroughputDataPoint(ts pcommon.Timestamp, val float64, signalAttributeValue AttributeSignal, directionAttributeValue AttributeDirection) {
 	mb.metricOtelcolSelfThroughput.recordDataPoint(mb.startTime, ts, val, signalAttributeValue.String(), directionAttributeValue.String())
+}
+
+// RecordOtelcolSelfWaitingBytesDataPoint adds a data point to otelcol.self.waiting.bytes metric.
+func (mb *MetricsBuilder) RecordOtelcolSelfWaitingBytesDataPoint(ts pcommon.Timestamp, val int64, processorAttributeValue string, signalAttributeValue AttributeSignal) {
+	mb.metricOtelcolSelfWaitingBytes.recordDataPoint(mb.startTime, ts, val, processorAttributeValue, signalAttributeValue.String())
+}
+
+// RecordOtelcolSelfWaitingUtilizationDataPoint adds a data point to otelcol.self.waiting.utilization metric.
+func (mb *MetricsBuilder) RecordOtelcolSelfWaitingUtilizationDataPoint(ts pcommon.Timestamp, val float64, processorAttributeValue string, signalAttributeValue AttributeSignal) {
+	mb.metricOtelcolSelfWaitingUtilization.recordDataPoint(mb.startTime, ts, val, processorAttributeValue, signalAttributeValue.String())
 }
 
 // RecordProcessCPUTimeDataPoint adds a data point to process.cpu.time metric.

@@ -69,7 +69,7 @@ func TestMetricsBuilder(t *testing.T) {
 			aggMap["otelcol.self.in_flight"] = mb.metricOtelcolSelfInFlight.config.AggregationStrategy
 			aggMap["otelcol.self.memory.limit"] = mb.metricOtelcolSelfMemoryLimit.config.AggregationStrategy
 			aggMap["otelcol.self.pending.bytes"] = mb.metricOtelcolSelfPendingBytes.config.AggregationStrategy
-			aggMap["otelcol.self.pending.items"] = mb.metricOtelcolSelfPendingItems.config.AggregationStrategy
+			aggMap["otelcol.self.pending.utilization"] = mb.metricOtelcolSelfPendingUtilization.config.AggregationStrategy
 			aggMap["otelcol.self.pool.hit.ratio"] = mb.metricOtelcolSelfPoolHitRatio.config.AggregationStrategy
 			aggMap["otelcol.self.queue.capacity"] = mb.metricOtelcolSelfQueueCapacity.config.AggregationStrategy
 			aggMap["otelcol.self.queue.size"] = mb.metricOtelcolSelfQueueSize.config.AggregationStrategy
@@ -81,6 +81,8 @@ func TestMetricsBuilder(t *testing.T) {
 			aggMap["otelcol.self.scrape.up"] = mb.metricOtelcolSelfScrapeUp.config.AggregationStrategy
 			aggMap["otelcol.self.success.ratio"] = mb.metricOtelcolSelfSuccessRatio.config.AggregationStrategy
 			aggMap["otelcol.self.throughput"] = mb.metricOtelcolSelfThroughput.config.AggregationStrategy
+			aggMap["otelcol.self.waiting.bytes"] = mb.metricOtelcolSelfWaitingBytes.config.AggregationStrategy
+			aggMap["otelcol.self.waiting.utilization"] = mb.metricOtelcolSelfWaitingUtilization.config.AggregationStrategy
 			aggMap["process.cpu.time"] = mb.metricProcessCPUTime.config.AggregationStrategy
 			aggMap["process.disk.io"] = mb.metricProcessDiskIo.config.AggregationStrategy
 			aggMap["system.cpu.time"] = mb.metricSystemCPUTime.config.AggregationStrategy
@@ -131,9 +133,9 @@ func TestMetricsBuilder(t *testing.T) {
 			mb.RecordGoProcessorLimitDataPoint(ts, 1)
 			defaultMetricsCount++
 			allMetricsCount++
-			mb.RecordOtelcolSelfBatchTargetDataPoint(ts, 1, "otelcol.component.id-val")
+			mb.RecordOtelcolSelfBatchTargetDataPoint(ts, 1, "processor-val", AttributeSignalTraces)
 			if tt.name == "reaggregate_set" {
-				mb.RecordOtelcolSelfBatchTargetDataPoint(ts, 3, "otelcol.component.id-val-2")
+				mb.RecordOtelcolSelfBatchTargetDataPoint(ts, 3, "processor-val-2", AttributeSignalMetrics)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
@@ -194,21 +196,21 @@ func TestMetricsBuilder(t *testing.T) {
 			mb.RecordOtelcolSelfMemoryUtilizationDataPoint(ts, 1)
 			defaultMetricsCount++
 			allMetricsCount++
-			mb.RecordOtelcolSelfPendingBytesDataPoint(ts, 1, AttributeOtelcolComponentKindReceiver, "otelcol.component.id-val")
+			mb.RecordOtelcolSelfPendingBytesDataPoint(ts, 1, "processor-val", AttributeSignalTraces)
 			if tt.name == "reaggregate_set" {
-				mb.RecordOtelcolSelfPendingBytesDataPoint(ts, 3, AttributeOtelcolComponentKindProcessor, "otelcol.component.id-val-2")
+				mb.RecordOtelcolSelfPendingBytesDataPoint(ts, 3, "processor-val-2", AttributeSignalMetrics)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
-			mb.RecordOtelcolSelfPendingItemsDataPoint(ts, 1, AttributeOtelcolComponentKindReceiver, "otelcol.component.id-val")
+			mb.RecordOtelcolSelfPendingUtilizationDataPoint(ts, 1, "processor-val", AttributeSignalTraces)
 			if tt.name == "reaggregate_set" {
-				mb.RecordOtelcolSelfPendingItemsDataPoint(ts, 3, AttributeOtelcolComponentKindProcessor, "otelcol.component.id-val-2")
+				mb.RecordOtelcolSelfPendingUtilizationDataPoint(ts, 3, "processor-val-2", AttributeSignalMetrics)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
-			mb.RecordOtelcolSelfPoolHitRatioDataPoint(ts, 1, "otelcol.component.id-val", AttributePoolConnections)
+			mb.RecordOtelcolSelfPoolHitRatioDataPoint(ts, 1, AttributeOtelcolComponentKindReceiver, "otelcol.component.id-val", AttributePoolConnections)
 			if tt.name == "reaggregate_set" {
-				mb.RecordOtelcolSelfPoolHitRatioDataPoint(ts, 3, "otelcol.component.id-val-2", AttributePoolBuffers)
+				mb.RecordOtelcolSelfPoolHitRatioDataPoint(ts, 3, AttributeOtelcolComponentKindProcessor, "otelcol.component.id-val-2", AttributePoolBuffers)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
@@ -272,6 +274,18 @@ func TestMetricsBuilder(t *testing.T) {
 			mb.RecordOtelcolSelfThroughputDataPoint(ts, 1, AttributeSignalTraces, AttributeDirectionReceive)
 			if tt.name == "reaggregate_set" {
 				mb.RecordOtelcolSelfThroughputDataPoint(ts, 3, AttributeSignalMetrics, AttributeDirectionExport)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordOtelcolSelfWaitingBytesDataPoint(ts, 1, "processor-val", AttributeSignalTraces)
+			if tt.name == "reaggregate_set" {
+				mb.RecordOtelcolSelfWaitingBytesDataPoint(ts, 3, "processor-val-2", AttributeSignalMetrics)
+			}
+			defaultMetricsCount++
+			allMetricsCount++
+			mb.RecordOtelcolSelfWaitingUtilizationDataPoint(ts, 1, "processor-val", AttributeSignalTraces)
+			if tt.name == "reaggregate_set" {
+				mb.RecordOtelcolSelfWaitingUtilizationDataPoint(ts, 3, "processor-val-2", AttributeSignalMetrics)
 			}
 			defaultMetricsCount++
 			allMetricsCount++
@@ -402,7 +416,7 @@ func TestMetricsBuilder(t *testing.T) {
 				assert.Empty(t, mb.metricOtelcolSelfInFlight.aggDataPoints)
 				assert.Empty(t, mb.metricOtelcolSelfMemoryLimit.aggDataPoints)
 				assert.Empty(t, mb.metricOtelcolSelfPendingBytes.aggDataPoints)
-				assert.Empty(t, mb.metricOtelcolSelfPendingItems.aggDataPoints)
+				assert.Empty(t, mb.metricOtelcolSelfPendingUtilization.aggDataPoints)
 				assert.Empty(t, mb.metricOtelcolSelfPoolHitRatio.aggDataPoints)
 				assert.Empty(t, mb.metricOtelcolSelfQueueCapacity.aggDataPoints)
 				assert.Empty(t, mb.metricOtelcolSelfQueueSize.aggDataPoints)
@@ -414,6 +428,8 @@ func TestMetricsBuilder(t *testing.T) {
 				assert.Empty(t, mb.metricOtelcolSelfScrapeUp.aggDataPoints)
 				assert.Empty(t, mb.metricOtelcolSelfSuccessRatio.aggDataPoints)
 				assert.Empty(t, mb.metricOtelcolSelfThroughput.aggDataPoints)
+				assert.Empty(t, mb.metricOtelcolSelfWaitingBytes.aggDataPoints)
+				assert.Empty(t, mb.metricOtelcolSelfWaitingUtilization.aggDataPoints)
 				assert.Empty(t, mb.metricProcessCPUTime.aggDataPoints)
 				assert.Empty(t, mb.metricProcessDiskIo.aggDataPoints)
 				assert.Empty(t, mb.metricSystemCPUTime.aggDataPoints)
@@ -602,22 +618,25 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["otelcol.self.batch.target"] = true
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-						assert.Equal(t, "Items the batcher aims for.", mi.Description())
+						assert.Equal(t, "Items at which the batcher closes a batch now.", mi.Description())
 						assert.Equal(t, "{items}", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
 						assert.Equal(t, ts, dp.Timestamp())
 						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
 						assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
-						otelcolComponentIDAttrVal, ok := dp.Attributes().Get("otelcol.component.id")
+						processorAttrVal, ok := dp.Attributes().Get("processor")
 						assert.True(t, ok)
-						assert.Equal(t, "otelcol.component.id-val", otelcolComponentIDAttrVal.Str())
+						assert.Equal(t, "processor-val", processorAttrVal.Str())
+						signalAttrVal, ok := dp.Attributes().Get("signal")
+						assert.True(t, ok)
+						assert.Equal(t, "traces", signalAttrVal.Str())
 					} else {
 						assert.False(t, validatedMetrics["otelcol.self.batch.target"], "Found a duplicate in the metrics slice: otelcol.self.batch.target")
 						validatedMetrics["otelcol.self.batch.target"] = true
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-						assert.Equal(t, "Items the batcher aims for.", mi.Description())
+						assert.Equal(t, "Items at which the batcher closes a batch now.", mi.Description())
 						assert.Equal(t, "{items}", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
@@ -633,7 +652,9 @@ func TestMetricsBuilder(t *testing.T) {
 						case "max":
 							assert.InDelta(t, float64(3), dp.DoubleValue(), 0.01)
 						}
-						_, ok := dp.Attributes().Get("otelcol.component.id")
+						_, ok := dp.Attributes().Get("processor")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("signal")
 						assert.False(t, ok)
 					}
 				case "otelcol.self.compression.ratio":
@@ -1023,25 +1044,25 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["otelcol.self.pending.bytes"] = true
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-						assert.Equal(t, "Bytes waiting or being sent.", mi.Description())
+						assert.Equal(t, "Bytes that the batcher has admitted and not answered yet, buffered and in flight together.", mi.Description())
 						assert.Equal(t, "By", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
 						assert.Equal(t, ts, dp.Timestamp())
 						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
 						assert.Equal(t, int64(1), dp.IntValue())
-						otelcolComponentKindAttrVal, ok := dp.Attributes().Get("otelcol.component.kind")
+						processorAttrVal, ok := dp.Attributes().Get("processor")
 						assert.True(t, ok)
-						assert.Equal(t, "receiver", otelcolComponentKindAttrVal.Str())
-						otelcolComponentIDAttrVal, ok := dp.Attributes().Get("otelcol.component.id")
+						assert.Equal(t, "processor-val", processorAttrVal.Str())
+						signalAttrVal, ok := dp.Attributes().Get("signal")
 						assert.True(t, ok)
-						assert.Equal(t, "otelcol.component.id-val", otelcolComponentIDAttrVal.Str())
+						assert.Equal(t, "traces", signalAttrVal.Str())
 					} else {
 						assert.False(t, validatedMetrics["otelcol.self.pending.bytes"], "Found a duplicate in the metrics slice: otelcol.self.pending.bytes")
 						validatedMetrics["otelcol.self.pending.bytes"] = true
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-						assert.Equal(t, "Bytes waiting or being sent.", mi.Description())
+						assert.Equal(t, "Bytes that the batcher has admitted and not answered yet, buffered and in flight together.", mi.Description())
 						assert.Equal(t, "By", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
@@ -1057,54 +1078,54 @@ func TestMetricsBuilder(t *testing.T) {
 						case "max":
 							assert.Equal(t, int64(3), dp.IntValue())
 						}
-						_, ok := dp.Attributes().Get("otelcol.component.kind")
+						_, ok := dp.Attributes().Get("processor")
 						assert.False(t, ok)
-						_, ok = dp.Attributes().Get("otelcol.component.id")
+						_, ok = dp.Attributes().Get("signal")
 						assert.False(t, ok)
 					}
-				case "otelcol.self.pending.items":
+				case "otelcol.self.pending.utilization":
 					if tt.name != "reaggregate_set" {
-						assert.False(t, validatedMetrics["otelcol.self.pending.items"], "Found a duplicate in the metrics slice: otelcol.self.pending.items")
-						validatedMetrics["otelcol.self.pending.items"] = true
+						assert.False(t, validatedMetrics["otelcol.self.pending.utilization"], "Found a duplicate in the metrics slice: otelcol.self.pending.utilization")
+						validatedMetrics["otelcol.self.pending.utilization"] = true
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-						assert.Equal(t, "Work waiting: items in a batcher; in an exporter the length of its queue, in the unit of its sizer (requests by default).", mi.Description())
-						assert.Equal(t, "{items}", mi.Unit())
+						assert.Equal(t, "Pending bytes over their limit.", mi.Description())
+						assert.Equal(t, "1", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
 						assert.Equal(t, ts, dp.Timestamp())
-						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
-						assert.Equal(t, int64(1), dp.IntValue())
-						otelcolComponentKindAttrVal, ok := dp.Attributes().Get("otelcol.component.kind")
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						processorAttrVal, ok := dp.Attributes().Get("processor")
 						assert.True(t, ok)
-						assert.Equal(t, "receiver", otelcolComponentKindAttrVal.Str())
-						otelcolComponentIDAttrVal, ok := dp.Attributes().Get("otelcol.component.id")
+						assert.Equal(t, "processor-val", processorAttrVal.Str())
+						signalAttrVal, ok := dp.Attributes().Get("signal")
 						assert.True(t, ok)
-						assert.Equal(t, "otelcol.component.id-val", otelcolComponentIDAttrVal.Str())
+						assert.Equal(t, "traces", signalAttrVal.Str())
 					} else {
-						assert.False(t, validatedMetrics["otelcol.self.pending.items"], "Found a duplicate in the metrics slice: otelcol.self.pending.items")
-						validatedMetrics["otelcol.self.pending.items"] = true
+						assert.False(t, validatedMetrics["otelcol.self.pending.utilization"], "Found a duplicate in the metrics slice: otelcol.self.pending.utilization")
+						validatedMetrics["otelcol.self.pending.utilization"] = true
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-						assert.Equal(t, "Work waiting: items in a batcher; in an exporter the length of its queue, in the unit of its sizer (requests by default).", mi.Description())
-						assert.Equal(t, "{items}", mi.Unit())
+						assert.Equal(t, "Pending bytes over their limit.", mi.Description())
+						assert.Equal(t, "1", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
 						assert.Equal(t, ts, dp.Timestamp())
-						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
-						switch aggMap["otelcol.self.pending.items"] {
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						switch aggMap["otelcol.self.pending.utilization"] {
 						case "sum":
-							assert.Equal(t, int64(4), dp.IntValue())
+							assert.InDelta(t, float64(4), dp.DoubleValue(), 0.01)
 						case "avg":
-							assert.Equal(t, int64(2), dp.IntValue())
+							assert.InDelta(t, float64(2), dp.DoubleValue(), 0.01)
 						case "min":
-							assert.Equal(t, int64(1), dp.IntValue())
+							assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
 						case "max":
-							assert.Equal(t, int64(3), dp.IntValue())
+							assert.InDelta(t, float64(3), dp.DoubleValue(), 0.01)
 						}
-						_, ok := dp.Attributes().Get("otelcol.component.kind")
+						_, ok := dp.Attributes().Get("processor")
 						assert.False(t, ok)
-						_, ok = dp.Attributes().Get("otelcol.component.id")
+						_, ok = dp.Attributes().Get("signal")
 						assert.False(t, ok)
 					}
 				case "otelcol.self.pool.hit.ratio":
@@ -1120,6 +1141,9 @@ func TestMetricsBuilder(t *testing.T) {
 						assert.Equal(t, ts, dp.Timestamp())
 						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
 						assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						otelcolComponentKindAttrVal, ok := dp.Attributes().Get("otelcol.component.kind")
+						assert.True(t, ok)
+						assert.Equal(t, "receiver", otelcolComponentKindAttrVal.Str())
 						otelcolComponentIDAttrVal, ok := dp.Attributes().Get("otelcol.component.id")
 						assert.True(t, ok)
 						assert.Equal(t, "otelcol.component.id-val", otelcolComponentIDAttrVal.Str())
@@ -1147,7 +1171,9 @@ func TestMetricsBuilder(t *testing.T) {
 						case "max":
 							assert.InDelta(t, float64(3), dp.DoubleValue(), 0.01)
 						}
-						_, ok := dp.Attributes().Get("otelcol.component.id")
+						_, ok := dp.Attributes().Get("otelcol.component.kind")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("otelcol.component.id")
 						assert.False(t, ok)
 						_, ok = dp.Attributes().Get("pool")
 						assert.False(t, ok)
@@ -1471,7 +1497,7 @@ func TestMetricsBuilder(t *testing.T) {
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
 						assert.Equal(t, "1 when the source could be read in time, also if only in part; 0 when not.", mi.Description())
-						assert.Equal(t, "1", mi.Unit())
+						assert.Equal(t, "{state}", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
 						assert.Equal(t, ts, dp.Timestamp())
@@ -1486,7 +1512,7 @@ func TestMetricsBuilder(t *testing.T) {
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
 						assert.Equal(t, "1 when the source could be read in time, also if only in part; 0 when not.", mi.Description())
-						assert.Equal(t, "1", mi.Unit())
+						assert.Equal(t, "{state}", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
 						assert.Equal(t, ts, dp.Timestamp())
@@ -1592,6 +1618,96 @@ func TestMetricsBuilder(t *testing.T) {
 						_, ok := dp.Attributes().Get("signal")
 						assert.False(t, ok)
 						_, ok = dp.Attributes().Get("direction")
+						assert.False(t, ok)
+					}
+				case "otelcol.self.waiting.bytes":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["otelcol.self.waiting.bytes"], "Found a duplicate in the metrics slice: otelcol.self.waiting.bytes")
+						validatedMetrics["otelcol.self.waiting.bytes"] = true
+						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+						assert.Equal(t, "Bytes of the calls that wait until the batcher has room for them.", mi.Description())
+						assert.Equal(t, "By", mi.Unit())
+						dp := mi.Gauge().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						assert.Equal(t, int64(1), dp.IntValue())
+						processorAttrVal, ok := dp.Attributes().Get("processor")
+						assert.True(t, ok)
+						assert.Equal(t, "processor-val", processorAttrVal.Str())
+						signalAttrVal, ok := dp.Attributes().Get("signal")
+						assert.True(t, ok)
+						assert.Equal(t, "traces", signalAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["otelcol.self.waiting.bytes"], "Found a duplicate in the metrics slice: otelcol.self.waiting.bytes")
+						validatedMetrics["otelcol.self.waiting.bytes"] = true
+						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+						assert.Equal(t, "Bytes of the calls that wait until the batcher has room for them.", mi.Description())
+						assert.Equal(t, "By", mi.Unit())
+						dp := mi.Gauge().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeInt, dp.ValueType())
+						switch aggMap["otelcol.self.waiting.bytes"] {
+						case "sum":
+							assert.Equal(t, int64(4), dp.IntValue())
+						case "avg":
+							assert.Equal(t, int64(2), dp.IntValue())
+						case "min":
+							assert.Equal(t, int64(1), dp.IntValue())
+						case "max":
+							assert.Equal(t, int64(3), dp.IntValue())
+						}
+						_, ok := dp.Attributes().Get("processor")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("signal")
+						assert.False(t, ok)
+					}
+				case "otelcol.self.waiting.utilization":
+					if tt.name != "reaggregate_set" {
+						assert.False(t, validatedMetrics["otelcol.self.waiting.utilization"], "Found a duplicate in the metrics slice: otelcol.self.waiting.utilization")
+						validatedMetrics["otelcol.self.waiting.utilization"] = true
+						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+						assert.Equal(t, "Waiting bytes over their limit.", mi.Description())
+						assert.Equal(t, "1", mi.Unit())
+						dp := mi.Gauge().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						processorAttrVal, ok := dp.Attributes().Get("processor")
+						assert.True(t, ok)
+						assert.Equal(t, "processor-val", processorAttrVal.Str())
+						signalAttrVal, ok := dp.Attributes().Get("signal")
+						assert.True(t, ok)
+						assert.Equal(t, "traces", signalAttrVal.Str())
+					} else {
+						assert.False(t, validatedMetrics["otelcol.self.waiting.utilization"], "Found a duplicate in the metrics slice: otelcol.self.waiting.utilization")
+						validatedMetrics["otelcol.self.waiting.utilization"] = true
+						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
+						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
+						assert.Equal(t, "Waiting bytes over their limit.", mi.Description())
+						assert.Equal(t, "1", mi.Unit())
+						dp := mi.Gauge().DataPoints().At(0)
+						assert.Equal(t, start, dp.StartTimestamp())
+						assert.Equal(t, ts, dp.Timestamp())
+						assert.Equal(t, pmetric.NumberDataPointValueTypeDouble, dp.ValueType())
+						switch aggMap["otelcol.self.waiting.utilization"] {
+						case "sum":
+							assert.InDelta(t, float64(4), dp.DoubleValue(), 0.01)
+						case "avg":
+							assert.InDelta(t, float64(2), dp.DoubleValue(), 0.01)
+						case "min":
+							assert.InDelta(t, float64(1), dp.DoubleValue(), 0.01)
+						case "max":
+							assert.InDelta(t, float64(3), dp.DoubleValue(), 0.01)
+						}
+						_, ok := dp.Attributes().Get("processor")
+						assert.False(t, ok)
+						_, ok = dp.Attributes().Get("signal")
 						assert.False(t, ok)
 					}
 				case "process.cpu.time":
