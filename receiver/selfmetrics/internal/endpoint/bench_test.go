@@ -2,12 +2,12 @@ package endpoint
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/prometheus/common/expfmt"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/config/confighttp"
-	"net/http/httptest"
 )
 
 // BenchmarkRead is one scrape of 2,000 series over a real connection, in the format that a Collector answers with.
