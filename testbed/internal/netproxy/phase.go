@@ -8,7 +8,7 @@ import (
 
 // Phase is how the network behaves from a moment on, until the next phase begins. Its zero value passes everything at once.
 type Phase struct {
-	// At is the phase's beginning, counted from the beginning of the load.
+	// At is the phase's beginning, counted from the beginning of what is measured. A phase at 0 holds from the start.
 	At time.Duration `yaml:"at"`
 	// Delay is how much later each direction's bytes arrive: a round trip takes twice as long.
 	Delay time.Duration `yaml:"delay"`

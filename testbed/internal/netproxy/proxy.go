@@ -32,7 +32,7 @@ type activePhase struct {
 	ended chan struct{} // closed when the next phase begins
 }
 
-// Start listens on a free port of the loopback interface. Until Begin, the network is as it is.
+// Start listens on a free port of the loopback interface. A phase at 0 holds at once, the others after Begin.
 func Start(target string, phases []Phase) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -46,6 +46,10 @@ func Start(target string, phases []Phase) (*Proxy, error) {
 	slices.SortStableFunc(p.phases, func(a, b Phase) int { return int(a.At - b.At) })
 	p.phase.Store(&activePhase{ended: make(chan struct{})})
 	p.running.Go(func() { p.accept(l) })
+	if len(p.phases) > 0 && p.phases[0].At == 0 {
+		p.enter(&p.phases[0])
+		p.phases = p.phases[1:]
+	}
 	return p, nil
 }
 

@@ -132,11 +132,9 @@ func TestABlackHoleAcceptsAndIsSilent(t *testing.T) {
 
 func TestPhasesBeginInOrderOfTheirTime(t *testing.T) {
 	p := start(t, Phase{At: 40 * time.Millisecond, Delay: 2}, Phase{At: 0, Delay: 1})
-	assert.Zero(t, p.phase.Load().Phase)
+	assert.EqualValues(t, 1, p.phase.Load().Delay, "what begins at 0 holds before the clock starts")
 	p.Begin()
-	for _, want := range []time.Duration{1, 2} {
-		require.Eventually(t, func() bool { return p.phase.Load().Delay == want }, 5*time.Second, time.Millisecond)
-	}
+	require.Eventually(t, func() bool { return p.phase.Load().Delay == 2 }, 5*time.Second, time.Millisecond)
 }
 
 func TestAnAbsentTargetEndsTheConnection(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 
 // Phase is how the backend behaves from a moment on, until the next phase begins. Its zero value answers at once.
 type Phase struct {
-	// At is the phase's beginning, counted from the beginning of the load.
+	// At is the phase's beginning, counted from the beginning of what is measured. A phase at 0 holds from the start.
 	At time.Duration `yaml:"at"`
 	// Latency and LatencyPerItem are how long a request takes to serve: the fixed part and the part of each item.
 	Latency        time.Duration `yaml:"latency"`
