@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func (p programs) Set(value string) error {
 
 type runFlags struct {
 	scenarios, contendersFile, out string
-	contenders                     string
+	contenders, filter             string
 	rounds                         int
 	duration                       time.Duration
 	programs                       programs
@@ -57,6 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&f.scenarios, "scenarios", "scenarios", "folder of the scenarios")
 	flags.StringVar(&f.contendersFile, "contenders-file", filepath.Join("peers", "contenders.yaml"), "file of the contenders")
 	flags.StringVar(&f.contenders, "contenders", "", "run against these instead, separated by commas; the first is the baseline")
+	flags.StringVar(&f.filter, "filter", "", "run only the cases whose name matches this regular expression")
 	flags.StringVar(&f.out, "out", "", "folder for results (default results/TIME)")
 	flags.IntVar(&f.rounds, "rounds", 0, "run each case this often instead")
 	flags.DurationVar(&f.duration, "duration", 0, "measure this long instead; a soak's length")
@@ -104,6 +106,10 @@ func (f *runFlags) cases(wanted []string) ([]scenario.Case, map[string]scenario.
 	if err != nil {
 		return nil, nil, err
 	}
+	filter, err := regexp.Compile(f.filter)
+	if err != nil {
+		return nil, nil, fmt.Errorf("`-filter`: %w; %w", err, errUsage)
+	}
 	var cases []scenario.Case
 	for i := range selected {
 		s := &selected[i]
@@ -116,7 +122,14 @@ func (f *runFlags) cases(wanted []string) ([]scenario.Case, map[string]scenario.
 		if f.duration > 0 {
 			s.Load.Duration = f.duration
 		}
-		cases = append(cases, s.Cases()...)
+		for _, c := range s.Cases() {
+			if filter.MatchString(c.ID) {
+				cases = append(cases, c)
+			}
+		}
+	}
+	if len(cases) == 0 {
+		return nil, nil, fmt.Errorf("`-filter`: no case matches %q", f.filter)
 	}
 	return cases, contenders, nil
 }

@@ -53,18 +53,30 @@ func facts(r *result.Report) []string {
 	return lines
 }
 
-// caseColumns are the headings of a case's table; row fills them.
-var caseColumns = []string{
-	"Contender", "Acknowledged means", "CPU s per million", "ratio", "Wire B/item", "Items/export", "Peak anonymous MiB", "Peak RSS MiB", "Items/s", "P50", "P95", "P99", "Max",
-	"Std. dev.", "Outliers", "Lost", "Duplicate", "Refused", "Notes",
-}
+// The headings of a case's two tables; costRow and deliveryRow fill them.
+var (
+	costColumns = []string{
+		"Contender", "CPU s per million", "against the first", "Wire B/item", "Items/export", "Items/s", "Peak anonymous MiB", "Peak RSS MiB", "Notes",
+	}
+	deliveryColumns = []string{
+		"Contender", "Acknowledged means", "P50", "P95", "P99", "Max", "Mean", "Std. dev.", "Outliers", "Lost", "Duplicate", "Refused",
+	}
+)
 
 func caseTable(b *strings.Builder, c *result.Case) {
-	fmt.Fprintf(b, "\n## %s\n\n%s\n\n%s\n\n", c.ID, c.Description, caseLine(c))
-	fmt.Fprintf(b, "| %s |\n|%s\n", strings.Join(caseColumns, " | "), strings.Repeat(" --- |", len(caseColumns)))
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n%s\n", c.ID, c.Description, caseLine(c))
+	heading(b, costColumns)
 	for i := range c.Contenders {
-		fmt.Fprintf(b, "| %s |\n", strings.Join(row(c, &c.Contenders[i]), " | "))
+		fmt.Fprintf(b, "| %s |\n", strings.Join(costRow(c, &c.Contenders[i]), " | "))
 	}
+	heading(b, deliveryColumns)
+	for i := range c.Contenders {
+		fmt.Fprintf(b, "| %s |\n", strings.Join(deliveryRow(&c.Contenders[i]), " | "))
+	}
+}
+
+func heading(b *strings.Builder, columns []string) {
+	fmt.Fprintf(b, "\n| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)))
 }
 
 func caseLine(c *result.Case) string {
@@ -75,32 +87,42 @@ func caseLine(c *result.Case) string {
 	return line
 }
 
-func row(c *result.Case, contender *result.Contender) []string {
-	median := func(of func(*result.Measurement) float64) float64 {
-		return contender.Spread(result.Metric{Of: of}).Median
-	}
-	duration := func(of func(*result.Measurement) time.Duration) string {
-		return Duration(time.Duration(median(func(m *result.Measurement) float64 { return float64(of(m)) })))
-	}
+func median(contender *result.Contender, of func(*result.Measurement) float64) float64 {
+	return contender.Spread(result.Metric{Of: of}).Median
+}
+
+func costRow(c *result.Case, contender *result.Contender) []string {
 	ratio := ""
 	if baseline := c.BaselineContender(); baseline != nil && contender.Name != c.Baseline {
 		ratio = Ratio(result.Ratio(contender, baseline, result.CPU))
 	}
+	return []string{
+		contender.Title,
+		fmt.Sprintf("%.2f", median(contender, result.CPU.Of)), ratio,
+		fmt.Sprintf("%.1f", median(contender, result.Wire.Of)),
+		fmt.Sprintf("%.0f", median(contender, func(m *result.Measurement) float64 { return m.ItemsPerExport })),
+		fmt.Sprintf("%.0f", median(contender, result.Throughput.Of)),
+		mebibytes(median(contender, result.Anonymous.Of)),
+		mebibytes(median(contender, func(m *result.Measurement) float64 { return float64(m.PeakRSS) })),
+		notes(contender),
+	}
+}
+
+func deliveryRow(contender *result.Contender) []string {
+	latency := func(of func(*result.Latency) time.Duration) string {
+		return Duration(time.Duration(median(contender, func(m *result.Measurement) float64 { return float64(of(&m.Latency)) })))
+	}
 	lost, duplicates, refused := totals(contender)
 	return []string{
 		contender.Title, contender.Durability,
-		fmt.Sprintf("%.2f", median(result.CPU.Of)), ratio,
-		fmt.Sprintf("%.1f", median(result.Wire.Of)),
-		fmt.Sprintf("%.0f", median(func(m *result.Measurement) float64 { return m.ItemsPerExport })),
-		mebibytes(median(result.Anonymous.Of)), mebibytes(median(func(m *result.Measurement) float64 { return float64(m.PeakRSS) })),
-		fmt.Sprintf("%.0f", median(result.Throughput.Of)),
-		duration(func(m *result.Measurement) time.Duration { return m.Latency.P50 }),
-		duration(func(m *result.Measurement) time.Duration { return m.Latency.P95 }),
-		duration(func(m *result.Measurement) time.Duration { return m.Latency.P99 }),
-		duration(func(m *result.Measurement) time.Duration { return m.Latency.Max }),
-		duration(func(m *result.Measurement) time.Duration { return m.Latency.StdDev }),
-		fmt.Sprintf("%.2f %%", 100*median(func(m *result.Measurement) float64 { return m.Latency.Outliers })),
-		fmt.Sprint(lost), fmt.Sprint(duplicates), fmt.Sprint(refused), notes(contender),
+		latency(func(l *result.Latency) time.Duration { return l.P50 }),
+		latency(func(l *result.Latency) time.Duration { return l.P95 }),
+		latency(func(l *result.Latency) time.Duration { return l.P99 }),
+		latency(func(l *result.Latency) time.Duration { return l.Max }),
+		latency(func(l *result.Latency) time.Duration { return l.Mean }),
+		latency(func(l *result.Latency) time.Duration { return l.StdDev }),
+		fmt.Sprintf("%.2f %%", 100*median(contender, func(m *result.Measurement) float64 { return m.Latency.Outliers })),
+		fmt.Sprint(lost), fmt.Sprint(duplicates), fmt.Sprint(refused),
 	}
 }
 
