@@ -24,19 +24,18 @@ type watch struct {
 
 // moment is everything that only grows, at one time.
 type moment struct {
-	at            time.Time
-	usage         resources.Usage
-	pid           int
-	driver        float64
-	received      uint64
-	wire, exports uint64
-	acknowledged  uint64
+	at           time.Time
+	usage        resources.Usage
+	pid          int
+	driver       float64
+	received     uint64
+	acknowledged uint64
 }
 
 func (t *trial) now() moment {
 	m := moment{
-		at: time.Now(), driver: resources.OwnCPUSeconds(), received: t.ledger.Received(), wire: t.sink.WireBytes(),
-		exports: t.sink.Requests(), acknowledged: t.generator.Statistics().Acknowledged,
+		at: time.Now(), driver: resources.OwnCPUSeconds(), received: t.ledger.Received(),
+		acknowledged: t.generator.Statistics().Acknowledged,
 	}
 	if t.process != nil {
 		m.pid = t.process.PID()
@@ -119,10 +118,11 @@ func (t *trial) measurement() result.Measurement {
 	if items > 0 {
 		m.CPUPerMillion = m.CPUCores * m.Seconds / items * 1e6
 		m.DriverCPUPerMillion = driver / items * 1e6
-		m.WireBytesPerItem = float64(w.ended.wire-w.begun.wire) / items
 	}
-	if exports := w.ended.exports - w.begun.exports; exports > 0 {
-		m.ItemsPerExport = items / float64(exports)
+	// These two are of the whole run: at the borders of what is measured, a large request is half read and not counted yet.
+	if received := float64(m.Counts.Received); received > 0 {
+		m.WireBytesPerItem = float64(t.sink.WireBytes()) / received
+		m.ItemsPerExport = received / float64(t.sink.Requests())
 	}
 	if t.scenario.Pin {
 		if m.CPUCores >= busy {
