@@ -16,6 +16,7 @@ func WriteAll(dir, title string, r *result.Report) error {
 	}
 	return errors.Join(
 		write(filepath.Join(dir, "report.md"), func(w io.Writer) error { return Markdown(w, title, r) }),
+		write(filepath.Join(dir, "report.html"), func(w io.Writer) error { return HTML(w, title, r) }),
 		write(filepath.Join(dir, "benchmark.txt"), func(w io.Writer) error { return Benchmark(w, r) }),
 	)
 }

@@ -20,6 +20,7 @@ var (
 	CPU        = Metric{Name: "CPU", Unit: "cpu-s/Mitem", Of: func(m *Measurement) float64 { return m.CPUPerMillion }}
 	Wire       = Metric{Name: "wire", Unit: "wire-B/item", Of: func(m *Measurement) float64 { return m.WireBytesPerItem }}
 	Anonymous  = Metric{Name: "peak anonymous", Unit: "anon-B", Of: func(m *Measurement) float64 { return float64(m.PeakAnonymous) }}
+	P99        = Metric{Name: "P99", Unit: "p99-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.P99) }}
 	Throughput = Metric{Name: "throughput", Unit: "items/s", HigherIsBetter: true, Of: func(m *Measurement) float64 { return m.Throughput }}
 )
 
@@ -32,7 +33,7 @@ var Metrics = []Metric{
 	Throughput,
 	{Name: "P50", Unit: "p50-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.P50) }},
 	{Name: "P95", Unit: "p95-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.P95) }},
-	{Name: "P99", Unit: "p99-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.P99) }},
+	P99,
 	{Name: "max", Unit: "max-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.Max) }},
 }
 

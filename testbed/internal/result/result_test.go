@@ -36,7 +36,9 @@ func TestRatiosAreTakenRoundByRound(t *testing.T) {
 }
 
 func TestAChangeCountsWhenItIsBeyondTheScatter(t *testing.T) {
-	change := func(metric Metric, before, after Spread) *Change { return &Change{Metric: metric, Before: before, After: after} }
+	change := func(metric Metric, before, after Spread) *Change {
+		return &Change{Metric: metric, Before: before, After: after}
+	}
 	steady, slower, scattered := Spread{10, 9, 11}, Spread{12, 11.5, 13}, Spread{12, 8, 20}
 	assert.True(t, change(CPU, steady, slower).Worse(0.05))
 	assert.False(t, change(CPU, steady, slower).Worse(0.25), "within the tolerance")

@@ -37,7 +37,7 @@ func TestLimitsHoldOrAreNamed(t *testing.T) {
 	bad := result.Measurement{
 		CPUPerMillion: 9, PeakAnonymous: 101 * mib, PeakRSS: 201 * mib, CPUCores: 1.1, Throughput: 999,
 		Latency: result.Latency{P99: 1100 * time.Millisecond},
-		Counts: ledger.Counts{Sent: 100, Acknowledged: 80, Duplicates: 2, Lost: 1, Unknown: 2, Corrupted: 3, TraceLost: 4, Malformed: 5},
+		Counts:  ledger.Counts{Sent: 100, Acknowledged: 80, Duplicates: 2, Lost: 1, Unknown: 2, Corrupted: 3, TraceLost: 4, Malformed: 5},
 	}
 	assert.Equal(t, []string{
 		"1 acknowledged items never arrived", "2 items arrived that were never sent", "3 items arrived changed",

@@ -53,7 +53,7 @@ type progress struct {
 	samples atomic.Int64
 }
 
-func (p *progress) Begin(_, contender string, _ int)                { p.begun = append(p.begun, contender) }
+func (p *progress) Begin(_, contender string, _ int)            { p.begun = append(p.begun, contender) }
 func (p *progress) Sample(_ float64, _ uint64, _ time.Duration) { p.samples.Add(1) }
 
 func TestARunMeasuresAProcess(t *testing.T) {
