@@ -120,14 +120,15 @@ func (p *delayProxy) pipe(from, to net.Conn) {
 // streamLimit is what load balancers commonly allow on one connection.
 const streamLimit = 128
 
-// With 128 streams a connection, one connection has at most 128 requests under way. The backend answers nobody until five
-// times as many are there at once, which a single connection could never bring about.
+// With 128 streams a connection, one connection has at most 128 requests under way. The backend answers nobody until more
+// than five times as many are there at once, which a single connection could never bring about. They come in waves that
+// one connection can still take, as grpc-go leaves a request on the connection that it was given to.
 func TestManyConnectionsCarryWhatOneCannot(t *testing.T) {
-	const atOnce = 5*streamLimit + 1
+	const waves, wave = 7, 100
 	var here atomic.Int64
 	all := make(chan struct{})
 	backend := startBackend(t, func(ctx context.Context, _ ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
-		if here.Add(1) == atOnce {
+		if here.Add(1) == waves*wave {
 			close(all)
 		}
 		select {
@@ -138,17 +139,21 @@ func TestManyConnectionsCarryWhatOneCannot(t *testing.T) {
 		}
 	}, grpc.MaxConcurrentStreams(streamLimit))
 	e := startTracesExporter(t, map[string]any{
-		"endpoint": startDelayProxy(t, backend, 20*time.Millisecond).address(), "compression": "none", "timeout": "2m",
+		"endpoint": startDelayProxy(t, backend, 20*time.Millisecond).address(), "compression": "none", "timeout": "1m",
 	})
+	pool := e.(tracesExporter).sender.transport
 	var callers sync.WaitGroup
-	for range atOnce {
-		callers.Go(func() {
-			ctx, _ := observed(context.Background())
-			assert.NoError(t, e.ConsumeTraces(ctx, spans(2)))
-		})
+	for n := range waves {
+		for range wave {
+			callers.Go(func() {
+				ctx, _ := observed(context.Background())
+				assert.NoError(t, e.ConsumeTraces(ctx, spans(2)))
+			})
+		}
+		require.Eventually(t, func() bool { return here.Load() == int64((n+1)*wave) && pool.stats().Ready > n+1 },
+			30*time.Second, time.Millisecond)
 	}
 	callers.Wait()
-	assert.GreaterOrEqual(t, e.(tracesExporter).sender.transport.stats().Ready, 6, "connections")
 }
 
 // exportAll exports requests through an exporter's queue and returns when all have arrived.
@@ -178,13 +183,13 @@ func BenchmarkFarBackend(b *testing.B) {
 	stockConfig.ClientConfig.TLS.Insecure = true
 	stockConfig.ClientConfig.Compression = configcompression.Type("none")
 	stockConfig.QueueConfig.Get().NumConsumers = consumers
-	stockConfig.QueueConfig.Get().QueueSize = requests
+	stockConfig.QueueConfig.Get().QueueSize = 2 * requests
 	stockConfig.TimeoutConfig.Timeout = time.Minute
 	stock, err := factory.CreateTraces(context.Background(), exportertest.NewNopSettings(factory.Type()), stockConfig)
 	require.NoError(b, err)
 	startComponent(b, stock, componenttest.NewNopHost())
 	ours := startTracesExporter(b, map[string]any{
-		"endpoint": far, "compression": "none", "sending_queue": map[string]any{"num_consumers": consumers, "queue_size": requests},
+		"endpoint": far, "compression": "none", "sending_queue": map[string]any{"num_consumers": consumers, "queue_size": 2 * requests},
 	})
 	for _, contender := range []struct {
 		name     string
