@@ -106,8 +106,8 @@ bench: ## Go benchmarks of the product's module
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: sizes
-sizes: $(OCB) ## What each entry of builder-config.yaml adds to the binary (a build per entry: half an hour)
-	@tools/scripts/sizes.sh $(OCB)
+sizes: $(OCB) ## What each entry of builder-config.yaml adds to the binary (a build per entry: half an hour; ENTRIES=... for some)
+	@tools/scripts/sizes.sh $(OCB) $(ENTRIES)
 
 .PHONY: clean
 clean: ## Remove everything that was built
