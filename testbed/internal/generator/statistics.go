@@ -13,7 +13,7 @@ import (
 
 // Bounds of the histograms: a microsecond to ten minutes, to three significant digits.
 const (
-	lowest  = int64(time.Microsecond / time.Microsecond)
+	lowest  = int64(1)
 	highest = int64(10 * time.Minute / time.Microsecond)
 	digits  = 3
 )

@@ -197,7 +197,7 @@ func FuzzNumbers(f *testing.F) {
 		f.Add(newSet(f, signal, 2).AppendRequest(nil, 1))
 	}
 	sets := []*Set{newSet(f, Traces, 2), newSet(f, Metrics, 2), newSet(f, Logs, 2)}
-	f.Fuzz(func(t *testing.T, body []byte) {
+	f.Fuzz(func(_ *testing.T, body []byte) {
 		for _, s := range sets {
 			_ = s.Numbers(body, func(uint64) {})
 			_ = s.Items(body, func(Item) {})
