@@ -43,6 +43,9 @@ type StorageConfig struct {
 	Retention time.Duration `mapstructure:"retention"`
 	// MaxSeries bounds the series of incoming metrics.
 	MaxSeries int `mapstructure:"max_series"`
+	// IgnoreResourceAttributes do not become labels. The default is service.instance.id, which by default is another one after
+	// each restart: alerts would not be the same ones.
+	IgnoreResourceAttributes []string `mapstructure:"ignore_resource_attributes"`
 	// MaxHistory bounds the resolved alerts that are kept.
 	MaxHistory int `mapstructure:"max_history"`
 }
@@ -56,6 +59,7 @@ func createDefaultConfig() component.Config {
 		HTTP: server,
 		Storage: StorageConfig{
 			Directory: "./data/alerts", Retention: 2 * time.Hour, MaxSeries: 20_000, MaxHistory: 10_000,
+			IgnoreResourceAttributes: []string{"service.instance.id"},
 		},
 		EvaluationInterval: 15 * time.Second,
 		BuiltinRules:       rules.Builtin{Enabled: true},

@@ -55,7 +55,7 @@ type Extension struct {
 	undo      []func(context.Context) error
 }
 
-// ConsumeMetrics stores metrics for the rules. It is how the exporter "alertrules" reaches the extension.
+// ConsumeMetrics stores metrics for the rules and may change them. It is how the exporter "alertrules" reaches the extension.
 func (e *Extension) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
 	if e.storage == nil {
 		return errors.New("the alertmanager extension has not been started")
@@ -93,7 +93,8 @@ func (e *Extension) Shutdown(ctx context.Context) error {
 
 // logger is the Collector's logger for libraries that log with slog.
 func (e *Extension) logger(part string) *slog.Logger {
-	return slog.New(zapslog.NewHandler(e.set.Logger.Named(part).Core()))
+	// Without stack traces: what a library logs is about the world outside.
+	return slog.New(zapslog.NewHandler(e.set.Logger.Named(part).Core(), zapslog.AddStacktraceAt(slog.LevelError+1)))
 }
 
 // openState opens the storage and the incidents. When the directory cannot be written to, alerting goes on and will have
@@ -116,7 +117,8 @@ func (e *Extension) openState(context.Context) error {
 	var err error
 	e.storage, err = storage.Open(storage.Config{
 		Directory: e.directory, Retention: e.cfg.Storage.Retention, MaxSeries: e.cfg.Storage.MaxSeries,
-		Logger: e.logger("storage"), Registerer: e.registry,
+		IgnoreResourceAttributes: e.cfg.Storage.IgnoreResourceAttributes,
+		Logger:                   e.logger("storage"), Registerer: e.registry,
 	})
 	if err != nil {
 		return err

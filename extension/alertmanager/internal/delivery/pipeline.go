@@ -41,7 +41,7 @@ func (d *Delivery) startPipeline(parsed *amconfig.Config) (*pipeline, error) {
 		return nil, err
 	}
 	intervals := map[string][]timeinterval.TimeInterval{}
-	for _, interval := range parsed.MuteTimeIntervals { //nolint:staticcheck // the old name of time_intervals is still allowed
+	for _, interval := range parsed.MuteTimeIntervals {
 		intervals[interval.Name] = interval.TimeIntervals
 	}
 	for _, interval := range parsed.TimeIntervals {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
@@ -28,14 +29,17 @@ type Config struct {
 	Retention time.Duration
 	// MaxSeries bounds the series of incoming metrics. The engine's own, which keep the state of rules over a restart, are
 	// not refused.
-	MaxSeries  int
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	MaxSeries int
+	// IgnoreResourceAttributes do not become labels.
+	IgnoreResourceAttributes []string
+	Logger                   *slog.Logger
+	Registerer               prometheus.Registerer
 }
 
 // Storage is a tsdb that takes OTLP metrics. All methods may be called at the same time.
 type Storage struct {
 	*tsdb.DB
+	ignored []string
 	series  atomic.Int64
 	refused atomic.Int64
 	late    atomic.Int64
@@ -43,7 +47,7 @@ type Storage struct {
 
 // Stats are figures of a storage. Refused and Late count since the start.
 type Stats struct {
-	Series, MaxSeries int64
+	Series int64
 	// Refused are samples of series beyond MaxSeries; Late are samples older than, or as old as, what is stored of their series.
 	Refused, Late int64
 }
@@ -52,7 +56,7 @@ var errTooManySeries = errors.New("too many series")
 
 // Open opens the storage in its directory and creates that if there is none.
 func Open(cfg Config) (*Storage, error) {
-	s := &Storage{}
+	s := &Storage{ignored: cfg.IgnoreResourceAttributes}
 	options := tsdb.DefaultOptions()
 	options.RetentionDuration = cfg.Retention.Milliseconds()
 	// The head keeps up to one and a half blocks: with blocks of a quarter of the retention, little more than that is in memory.
@@ -74,9 +78,14 @@ func (s *Storage) Stats() Stats {
 	return Stats{Series: s.series.Load(), Refused: s.refused.Load(), Late: s.late.Load()}
 }
 
-// ConsumeMetrics stores metrics under their OpenTelemetry names. Every resource attribute becomes a label. Samples of series
-// beyond the bound are left out and counted; the rest is stored.
+// ConsumeMetrics stores metrics under their OpenTelemetry names and removes ignored attributes from them; all other attributes become
+// labels. Samples of series beyond the bound are left out and counted; the rest is stored.
 func (s *Storage) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
+	for _, resource := range md.ResourceMetrics().All() {
+		for _, name := range s.ignored {
+			resource.Resource().Attributes().Remove(name)
+		}
+	}
 	app := &appender{AppenderV2: s.AppenderV2(ctx), storage: s}
 	converter := prometheusremotewrite.NewPrometheusConverter(app)
 	_, err := converter.FromMetrics(ctx, md, prometheusremotewrite.Settings{
@@ -119,7 +128,7 @@ type seriesBound struct {
 
 // PreCreation implements tsdb.SeriesLifecycleCallback.
 func (b *seriesBound) PreCreation(ls labels.Labels) error {
-	switch ls.Get(labels.MetricName) {
+	switch ls.Get(model.MetricNameLabel) {
 	case "ALERTS", "ALERTS_FOR_STATE":
 		return nil
 	}

@@ -12,15 +12,15 @@ import (
 
 // BenchmarkRead is one scrape of 2,000 series over a real connection, in the format that a Collector answers with.
 func BenchmarkRead(b *testing.B) {
-	for name, contentType := range map[string]expfmt.Format{"protobuf": expfmt.FmtProtoDelim, "text": expfmt.FmtText} {
+	for name, contentType := range map[string]expfmt.FormatType{"protobuf": expfmt.TypeProtoDelim, "text": expfmt.TypeTextPlain} {
 		b.Run(name, func(b *testing.B) {
 			text := largeExposition()
 			body := []byte(text)
-			if contentType == expfmt.FmtProtoDelim {
+			if contentType == expfmt.TypeProtoDelim {
 				body = []byte(inProtobuf(b, text))
 			}
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", string(contentType))
+				w.Header().Set("Content-Type", string(expfmt.NewFormat(contentType)))
 				_, _ = w.Write(body)
 			}))
 			defer server.Close()

@@ -37,8 +37,8 @@ const (
 // accept asks for the protocol buffer format, where a histogram is one message instead of a line for each bucket, and
 // takes text. Underscores are how names have always been spelled.
 var accept = fmt.Sprintf("%s;q=0.9,%s;q=0.5",
-	expfmt.FmtProtoDelim.WithEscapingScheme(model.UnderscoreEscaping),
-	expfmt.FmtText.WithEscapingScheme(model.UnderscoreEscaping))
+	expfmt.NewFormat(expfmt.TypeProtoDelim).WithEscapingScheme(model.UnderscoreEscaping),
+	expfmt.NewFormat(expfmt.TypeTextPlain).WithEscapingScheme(model.UnderscoreEscaping))
 
 // Source reads one telemetry endpoint.
 type Source struct {
@@ -112,7 +112,7 @@ func (s *Source) scrape(ctx context.Context) (families []*dto.MetricFamily, part
 	if err != nil {
 		return nil, "connection", err
 	}
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // it was read
 	if response.StatusCode != http.StatusOK {
 		return nil, "status", fmt.Errorf("%s answers %s", s.config.Endpoint, response.Status)
 	}
@@ -128,7 +128,7 @@ var errUnknownFormat = errors.New("the content type is neither Prometheus text n
 // decode returns the families of the catalog, and the one with the identity of the process.
 func decode(body io.Reader, header http.Header) ([]*dto.MetricFamily, error) {
 	format := expfmt.ResponseFormat(header)
-	if format == expfmt.FmtUnknown {
+	if format.FormatType() == expfmt.TypeUnknown {
 		return nil, fmt.Errorf("%w: %q", errUnknownFormat, header.Get("Content-Type"))
 	}
 	// Without escaping the decoder takes names in any spelling; the catalog knows both.

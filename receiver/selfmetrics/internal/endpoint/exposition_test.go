@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
@@ -50,7 +49,7 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	s.steps = s.steps[1:]
 	s.now = s.now.Add(next.after)
 	if next.contentType == "" {
-		next.contentType = string(expfmt.FmtText)
+		next.contentType = string(expfmt.NewFormat(expfmt.TypeTextPlain))
 	}
 	w.Header().Set("Content-Type", next.contentType)
 	if next.status != 0 {
@@ -146,10 +145,4 @@ func seriesIn(text string) int {
 		}
 	}
 	return n
-}
-
-func familiesOf(tb testing.TB, text string) []*dto.MetricFamily {
-	families, err := decode(strings.NewReader(text), http.Header{"Content-Type": {string(expfmt.FmtText)}})
-	require.NoError(tb, err)
-	return families
 }

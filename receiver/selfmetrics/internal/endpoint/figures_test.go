@@ -94,7 +94,7 @@ func TestSeriesThatComeGoAndRestart(t *testing.T) {
 		return gauge("target_info", fmt.Sprintf(`{service_instance_id=%q} 1`, instance)) + counter("otelcol_exporter_sent_spans", series...)
 	}
 	const key = "otelcol.self.throughput{direction=export,signal=traces}"
-	const tenSeconds = 10 * time.Second
+	const interval = 10 * time.Second
 
 	t.Run("a reset of one series of two", func(t *testing.T) {
 		values := between(t, sent("a", `{exporter="x"} 1000`, `{exporter="y"} 1000`), sent("a", `{exporter="x"} 20`, `{exporter="y"} 1010`))
@@ -105,13 +105,13 @@ func TestSeriesThatComeGoAndRestart(t *testing.T) {
 		assertValue(t, values, key, 1)
 	})
 	t.Run("a gap", func(t *testing.T) {
-		values := last(t, step{body: sent("a", `{exporter="x"} 100`)}, step{after: tenSeconds, body: sent("a", `{exporter="y"} 0`)},
-			step{after: tenSeconds, body: sent("a", `{exporter="x"} 300`)})
+		values := last(t, step{body: sent("a", `{exporter="x"} 100`)}, step{after: interval, body: sent("a", `{exporter="y"} 0`)},
+			step{after: interval, body: sent("a", `{exporter="x"} 300`)})
 		assertValue(t, values, key, 10)
 	})
 	t.Run("not a number", func(t *testing.T) {
-		values := last(t, step{body: sent("a", `{exporter="x"} 100`)}, step{after: tenSeconds, body: sent("a", `{exporter="x"} NaN`)},
-			step{after: tenSeconds, body: sent("a", `{exporter="x"} 300`)})
+		values := last(t, step{body: sent("a", `{exporter="x"} 100`)}, step{after: interval, body: sent("a", `{exporter="x"} NaN`)},
+			step{after: interval, body: sent("a", `{exporter="x"} 300`)})
 		assertValue(t, values, key, 10)
 	})
 	t.Run("a restart that overtakes the old value", func(t *testing.T) {
@@ -119,8 +119,8 @@ func TestSeriesThatComeGoAndRestart(t *testing.T) {
 		assertValue(t, values, key, 15)
 	})
 	t.Run("a failed scrape between", func(t *testing.T) {
-		s := newScripted(t, step{body: sent("a", `{exporter="x"} 100`)}, step{after: tenSeconds, status: 503},
-			step{after: tenSeconds, body: sent("a", `{exporter="x"} 300`)})
+		s := newScripted(t, step{body: sent("a", `{exporter="x"} 100`)}, step{after: interval, status: 503},
+			step{after: interval, body: sent("a", `{exporter="x"} 300`)})
 		s.Read(t.Context())
 		require.Len(t, s.Read(t.Context()).Faults, 1)
 		assertValue(t, sourcetest.Values(t, s.Read(t.Context())), key, 10)
