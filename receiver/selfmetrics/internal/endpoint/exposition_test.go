@@ -64,7 +64,7 @@ func inProtobuf(tb testing.TB, text string) string {
 	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
 	require.NoError(tb, err)
 	var out bytes.Buffer
-	encoder := expfmt.NewEncoder(&out, expfmt.FmtProtoDelim)
+	encoder := expfmt.NewEncoder(&out, expfmt.NewFormat(expfmt.TypeProtoDelim))
 	for _, mf := range families {
 		require.NoError(tb, encoder.Encode(mf))
 	}

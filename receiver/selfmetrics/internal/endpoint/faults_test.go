@@ -63,8 +63,8 @@ func TestAnswersThatAreNoMetrics(t *testing.T) {
 		"an error":              {step{status: 404, body: "not here"}, "status", "404"},
 		"a page":                {step{contentType: "text/html", body: "<html>"}, "content", `neither Prometheus text nor protocol buffers: "text/html"`},
 		"garbled text":          {step{body: "otelcol_exporter_sent_spans{exporter= 5\n"}, "content", "does not answer with metrics"},
-		"garbled protobuf":      {step{contentType: string(expfmt.FmtProtoDelim), body: "\x05hello"}, "content", "does not answer with metrics"},
-		"truncated protobuf":    {step{contentType: string(expfmt.FmtProtoDelim), body: "\x50\x0a\x03"}, "content", "does not answer with metrics"},
+		"garbled protobuf":      {step{contentType: string(expfmt.NewFormat(expfmt.TypeProtoDelim)), body: "\x05hello"}, "content", "does not answer with metrics"},
+		"truncated protobuf":    {step{contentType: string(expfmt.NewFormat(expfmt.TypeProtoDelim)), body: "\x50\x0a\x03"}, "content", "does not answer with metrics"},
 		"more than we can hold": {step{body: strings.Repeat("# ", maxBytes/2+1)}, "content", "too large"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,7 +89,7 @@ func (r roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	select {
 	case <-time.After(r.delay):
 		return &http.Response{
-			StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {string(expfmt.FmtText)}}, Body: io.NopCloser(strings.NewReader("")),
+			StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {string(expfmt.NewFormat(expfmt.TypeTextPlain))}}, Body: io.NopCloser(strings.NewReader("")),
 		}, nil
 	case <-request.Context().Done():
 		return nil, request.Context().Err()
@@ -111,8 +111,8 @@ func TestSlowEndpointIsLeftAtTheDeadline(t *testing.T) {
 func TestProtobufAndTextTellTheSame(t *testing.T) {
 	before, after := largeExposition(), strings.ReplaceAll(largeExposition(), "000\n", "100\n")
 	text := between(t, before, after)
-	protobuf := last(t, step{body: inProtobuf(t, before), contentType: string(expfmt.FmtProtoDelim)},
-		step{after: 10 * time.Second, body: inProtobuf(t, after), contentType: string(expfmt.FmtProtoDelim)})
+	protobuf := last(t, step{body: inProtobuf(t, before), contentType: string(expfmt.NewFormat(expfmt.TypeProtoDelim))},
+		step{after: 10 * time.Second, body: inProtobuf(t, after), contentType: string(expfmt.NewFormat(expfmt.TypeProtoDelim))})
 	assert.Equal(t, len(text), len(protobuf))
 	for key, want := range text {
 		assert.InDelta(t, want, protobuf[key], 1e-9, key)
@@ -148,9 +148,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(largeExposition()[:2000]), true)
 	f.Add([]byte(inProtobuf(f, items("traces", 1, 2, 3, 4))), false)
 	f.Fuzz(func(t *testing.T, body []byte, isText bool) {
-		format := expfmt.FmtProtoDelim
+		format := expfmt.NewFormat(expfmt.TypeProtoDelim)
 		if isText {
-			format = expfmt.FmtText
+			format = expfmt.NewFormat(expfmt.TypeTextPlain)
 		}
 		families, err := decode(strings.NewReader(string(body)), http.Header{"Content-Type": {string(format)}})
 		if err != nil {
