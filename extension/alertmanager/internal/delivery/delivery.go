@@ -50,6 +50,7 @@ type Delivery struct {
 
 	stop       chan struct{}
 	background sync.WaitGroup
+	close      func() error
 }
 
 // New starts delivery. State of an earlier run is read from the directory; what cannot be read is logged and left behind.
@@ -62,6 +63,7 @@ func New(cfg Config) (*Delivery, error) {
 		return nil, fmt.Errorf("create the directory of alerts: %w", err)
 	}
 	d := &Delivery{cfg: cfg, recorder: eventrecorder.NopRecorder(), muted: marker.NewGroupMarker(), stop: make(chan struct{})}
+	d.close = sync.OnceValue(d.shutdown)
 	for _, step := range []func() error{d.openState, d.joinCluster, d.openAPI} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, d.Close())
@@ -159,7 +161,10 @@ func (d *Delivery) openAPI() error {
 func (d *Delivery) APIHandler() http.Handler { return d.api.Register(route.New(), "/") }
 
 // Close stops delivery and writes its state to disk. Notifications under way are broken off; they are sent after the next start.
-func (d *Delivery) Close() error {
+// Further calls return what the first did.
+func (d *Delivery) Close() error { return d.close() }
+
+func (d *Delivery) shutdown() error {
 	var errs []error
 	if d.pipeline != nil {
 		d.pipeline.stop()

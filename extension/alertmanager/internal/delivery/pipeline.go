@@ -3,6 +3,8 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
@@ -22,10 +24,24 @@ import (
 type pipeline struct {
 	inhibitor  *inhibit.Inhibitor
 	dispatcher *dispatch.Dispatcher
+	stages     notify.Stage
+	// underWay is held for reading by each notification. The dispatcher does not wait for those when it stops, and what was sent but
+	// not written to the notification log yet would be sent again after the next start.
+	underWay sync.RWMutex
 }
 
+// Exec implements notify.Stage.
+func (p *pipeline) Exec(ctx context.Context, l *slog.Logger, alerts ...*alert.Alert) (context.Context, []*alert.Alert, error) {
+	p.underWay.RLock()
+	defer p.underWay.RUnlock()
+	return p.stages.Exec(ctx, l, alerts...)
+}
+
+// stop breaks off notifications and waits until none is under way.
 func (p *pipeline) stop() {
 	p.dispatcher.Stop()
+	p.underWay.Lock()
+	p.underWay.Unlock() //nolint:staticcheck // waiting is all that is wanted
 	p.inhibitor.Stop()
 }
 
@@ -54,10 +70,10 @@ func (d *Delivery) startPipeline(parsed *amconfig.Config) (*pipeline, error) {
 		wait, peer = func() time.Duration { return time.Duration(d.peer.Position()) * peerTimeout }, d.peer
 	}
 	p := &pipeline{inhibitor: inhibit.NewInhibitor(d.alerts, parsed.InhibitRules, d.cfg.Logger, d.recorder)}
-	stages := notify.NewPipelineBuilder(d.cfg.Registerer, featurecontrol.NoopFlags{}, d.recorder).New(
+	p.stages = notify.NewPipelineBuilder(d.cfg.Registerer, featurecontrol.NoopFlags{}, d.recorder).New(
 		receivers, wait, p.inhibitor, d.silencer, timeinterval.NewIntervener(intervals), d.muted, d.log, peer)
 	timeout := func(t time.Duration) time.Duration { return max(t, notify.MinTimeout) + wait() }
-	p.dispatcher = dispatch.NewDispatcher(d.alerts, routes, stages, d.muted, timeout, alertGCInterval, nil, d.cfg.Logger, d.recorder,
+	p.dispatcher = dispatch.NewDispatcher(d.alerts, routes, p, d.muted, timeout, alertGCInterval, nil, d.cfg.Logger, d.recorder,
 		dispatch.NewDispatcherMetrics(false, d.cfg.Registerer, featurecontrol.NoopFlags{}), templates)
 
 	d.api.Update(parsed, func(ctx context.Context, labels model.LabelSet) {

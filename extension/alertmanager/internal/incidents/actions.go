@@ -114,7 +114,9 @@ func (t *Tracker) Resolve(ctx context.Context, id, who, why string) error {
 	if f := t.active[key]; f != nil {
 		f.Incident.ResolvedBy, f.Incident.ResolvedAs = who, why
 		for _, m := range f.Alerts {
-			alerts = append(alerts, &alert.Alert{Alert: model.Alert{Labels: m.Labels, StartsAt: incident.StartedAt, EndsAt: now}})
+			alerts = append(alerts, &alert.Alert{Alert: model.Alert{
+				Labels: m.Labels, Annotations: m.Annotations, StartsAt: incident.StartedAt, EndsAt: now,
+			}})
 		}
 	}
 	t.dirty = true

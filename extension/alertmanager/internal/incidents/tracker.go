@@ -49,8 +49,9 @@ type followed struct {
 
 // member is an alert of an incident.
 type member struct {
-	Labels model.LabelSet `json:"labels"`
-	EndsAt time.Time      `json:"ends_at"`
+	Labels      model.LabelSet `json:"labels"`
+	Annotations model.LabelSet `json:"annotations"`
+	EndsAt      time.Time      `json:"ends_at"`
 }
 
 // base is what the alerts of the incident have in common.
@@ -131,7 +132,10 @@ func (t *Tracker) Admit(a *alert.Alert) {
 	}
 	t.dirty = true
 	if a.Resolved() {
-		delete(t.suppressed, key)
+		// The end that Resolve itself sends is not the rule's.
+		if !a.EndsAt.Equal(s.At) {
+			delete(t.suppressed, key)
+		}
 		return
 	}
 	s.Seen = time.Now()
@@ -165,10 +169,10 @@ func (t *Tracker) Observe(a *alert.Alert) {
 		f.Incident.EscalatedAt, f.Incident.Severity = now, string(a.Labels[SeverityLabel])
 		t.cfg.Bus.Publish(f.Incident.event(events.Escalated, now))
 	}
-	if step == "" {
+	if step == "" && !a.Resolved() {
 		f.Incident.Annotations = plain(a.Annotations)
 	}
-	f.Alerts[a.Fingerprint()] = member{Labels: a.Labels, EndsAt: a.EndsAt}
+	f.Alerts[a.Fingerprint()] = member{Labels: a.Labels, Annotations: a.Annotations, EndsAt: a.EndsAt}
 }
 
 func (t *Tracker) open(key model.Fingerprint, a *alert.Alert, now time.Time) *followed {
