@@ -92,7 +92,7 @@ func TestEMailGoesOverTLSWithAPasswordFromAFile(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var serving sync.WaitGroup
-	serving.Go(func() { assert.ErrorIs(t, server.Serve(listener), smtp.ErrServerClosed) })
+	serving.Go(func() { assert.NoError(t, server.Serve(listener)) })
 	t.Cleanup(func() {
 		assert.NoError(t, server.Close())
 		serving.Wait()
