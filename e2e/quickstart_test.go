@@ -58,6 +58,7 @@ func startShipped(t *testing.T, embedded string, environment ...string) (c *coll
 		"receivers::otlp/arrived::protocols::grpc::endpoint": embedded,
 		"extensions::health_check::endpoint":                 p.health,
 		"extensions::zpages::endpoint":                       zpages,
+		"extensions::alertmanager::http::endpoint":           freeAddress(t),
 		"service::telemetry::metrics::readers": "[{pull: {exporter: {prometheus: {host: 127.0.0.1, port: " +
 			p.metrics[strings.LastIndex(p.metrics, ":")+1:] + "}}}}]",
 	} {

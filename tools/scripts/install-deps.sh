@@ -3,8 +3,8 @@
 # install (no Debian package manager, no rights), it names what is missing.
 set -euo pipefail
 
-# command:package. gcc: the race detector links with cgo.
-needed=(gcc:gcc)
+# command:package. gcc: the race detector links with cgo; chromium: the tests look at the pages.
+needed=(gcc:gcc chromium:chromium)
 missing=()
 for pair in "${needed[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
