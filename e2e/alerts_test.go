@@ -129,7 +129,7 @@ func screenshot(t *testing.T, ctx context.Context, name string) { //nolint:reviv
 		return
 	}
 	var picture []byte
-	require.NoError(t, chromedp.Run(ctx, chromedp.FullScreenshot(&picture, 90)))
+	require.NoError(t, chromedp.Run(ctx, chromedp.FullScreenshot(&picture, 100)))
 	require.NoError(t, os.WriteFile(filepath.Join(folder, name), picture, 0o600))
 }
 
