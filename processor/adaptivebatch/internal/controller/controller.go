@@ -111,6 +111,16 @@ func (c *Controller) Waited(d time.Duration) {
 	}
 }
 
+// Returned tells how long an export took as a whole, its retries included.
+func (c *Controller) Returned(d time.Duration) {}
+
+// AnswersAtOnce tells that the next component answers before anything is sent.
+func (c *Controller) AnswersAtOnce() {
+	c.cfg.Adaptive = false
+	c.reason = Fixed
+	c.decide()
+}
+
 // Observe learns from an attempt.
 func (c *Controller) Observe(o Observation) {
 	if !c.cfg.Adaptive || o.Items <= 0 {
