@@ -62,9 +62,8 @@ type Waiting struct {
 	// Items is what it holds.
 	Items int
 	// Held is the number of callers that wait for an answer; below 0 where callers do not wait.
-	Held int
-	// InFlight is the number of exports in flight.
-	InFlight int
+	Held     int
+	InFlight InFlight
 	// Timeout is the longest that an item may stay.
 	Timeout time.Duration
 }
@@ -75,7 +74,7 @@ func (a *Arrivals) Wait(now time.Time, w Waiting, d Decision) time.Duration {
 	switch {
 	case d.Reason == Fixed:
 		return w.Timeout - w.Age
-	case w.InFlight >= d.Limit:
+	case !d.Free(w.InFlight, w.Items):
 		return 0
 	}
 	return min(a.linger(now, w.Items, w.Held, d), w.Timeout) - w.Age

@@ -16,6 +16,7 @@ type batch struct {
 	// sizes are the requests still to be sent; more than one after a batch was too large.
 	sizes   []int
 	retries int
+	waits   bool // for its retry
 }
 
 func (s *simulation) export(b *batch) {
@@ -31,7 +32,7 @@ func (s *simulation) try(b *batch) {
 		return
 	}
 	if outcome, took := s.server.refuses(s.now, r.items); outcome != attempt.Accepted {
-		s.observe(r.items, took, outcome)
+		s.observe(b, r.items, took, outcome)
 		if outcome == attempt.TooLarge {
 			s.halve(b, took)
 			return
@@ -94,7 +95,7 @@ func (s *simulation) answered(r *request) {
 		return // the backend worked for nobody
 	}
 	r.expired = true // its deadline means nothing any more
-	s.observe(r.items, s.now-r.began, attempt.Accepted)
+	s.observe(r.batch, r.items, s.now-r.began, attempt.Accepted)
 	s.succeeded(r)
 }
 
@@ -114,15 +115,16 @@ func (s *simulation) deadline(r *request) {
 		return
 	}
 	r.expired = true
-	s.observe(r.items, s.now-r.began, attempt.DeadlineExceeded)
+	s.observe(r.batch, r.items, s.now-r.began, attempt.DeadlineExceeded)
 	s.events.push(event{at: s.now + s.backOff(r.batch), kind: retry, batch: r.batch})
 }
 
-func (s *simulation) observe(items int, took time.Duration, outcome attempt.Outcome) {
+func (s *simulation) observe(b *batch, items int, took time.Duration, outcome attempt.Outcome) {
 	p := &s.pipeline
+	p.retrying(b, outcome == attempt.Unavailable || outcome == attempt.DeadlineExceeded)
 	p.control.Observe(controller.Observation{
 		Attempt:  attempt.Attempt{Items: items, Bytes: items * itemBytes, Latency: took, Outcome: outcome},
-		InFlight: p.inFlight, Now: clock(s.now),
+		InFlight: max(1, p.inFlight.Exports-p.inFlight.Retrying), Now: clock(s.now),
 	})
 	p.dispatchDue()
 }
@@ -134,5 +136,5 @@ func (p *pipeline) quickAnswer(r *request) {
 	if p.quick++; p.quick == quickAnswers {
 		p.control.AnswersAtOnce()
 	}
-	p.sim.observe(r.items, atOnce, attempt.Accepted)
+	p.sim.observe(r.batch, r.items, atOnce, attempt.Accepted)
 }

@@ -78,12 +78,12 @@ var Loads = []Load{
 	{Name: "ramp", Rate: ramped(100, 200_000, time.Minute), Items: 100, Duration: time.Minute},
 	{Name: "bursts", Rate: constant(500), Items: 100, Burst: 50_000, BurstEvery: 5 * time.Second, Duration: 30 * time.Second},
 	{Name: "wave", Rate: waved(1_000, 100_000, time.Minute), Items: 100, Duration: 65 * time.Second},
-	{Name: "500 waiting", Waiting: 500, Items: 1, Duration: 8 * time.Second},
+	{Name: "500 waiting", Waiting: 500, Items: 1, Duration: 6 * time.Second},
 	{Name: "1 waiting", Waiting: 1, Items: 1, Duration: 10 * time.Second},
 }
 
 // thinking is how long a waiting client takes between an answer and its next call.
-const thinking = 100 * time.Microsecond
+const thinking = time.Millisecond
 
 // source makes the calls of a load.
 type source struct {

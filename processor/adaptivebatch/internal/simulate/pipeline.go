@@ -42,7 +42,7 @@ type pipeline struct {
 	door    fifo[*call]
 	waiting int // items at the door
 
-	inFlight int
+	inFlight controller.InFlight
 	due      bool
 	dueSince time.Duration
 	armedAt  time.Duration // 0: the timer is not set
@@ -82,6 +82,7 @@ func (p *pipeline) enter(c *call) {
 		left -= n
 	}
 	p.arrivals.Arrive(clock(p.sim.now), c.items, p.held)
+	p.dispatchDue()
 	p.schedule()
 }
 
@@ -93,7 +94,7 @@ func (p *pipeline) schedule() {
 			p.arm(p.sim.now + wait)
 			return
 		}
-		if p.inFlight >= d.Limit {
+		if !d.Free(p.inFlight, p.items) {
 			p.due, p.dueSince = true, p.sim.now
 			return
 		}
@@ -129,7 +130,7 @@ func (p *pipeline) woken() {
 func (p *pipeline) dispatchDue() {
 	for p.due {
 		d := p.control.Decision()
-		if p.inFlight >= d.Limit {
+		if !d.Free(p.inFlight, p.items) {
 			return
 		}
 		p.due = false
@@ -155,7 +156,7 @@ func (p *pipeline) dispatch(d controller.Decision) {
 		p.items -= next.items
 		p.queue.pop()
 	}
-	p.inFlight++
+	p.inFlight.Exports++
 	if p.sim.now >= p.sim.from {
 		p.sim.result.Requests++
 		p.sim.result.Items += b.items
@@ -163,10 +164,23 @@ func (p *pipeline) dispatch(d controller.Decision) {
 	p.sim.export(b)
 }
 
+// retrying notes whether a batch waits for its retry.
+func (p *pipeline) retrying(b *batch, waits bool) {
+	if b.waits == waits {
+		return
+	}
+	b.waits = waits
+	if waits {
+		p.inFlight.Retrying++
+	} else {
+		p.inFlight.Retrying--
+	}
+}
+
 // finished answers a batch's callers.
 func (p *pipeline) finished(b *batch, ok bool) {
-	p.inFlight--
-	p.control.Returned(p.sim.now - b.began)
+	p.inFlight.Exports--
+	p.retrying(b, false)
 	for _, part := range b.parts {
 		c := part.call
 		p.pending -= part.items

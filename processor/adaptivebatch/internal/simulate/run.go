@@ -228,7 +228,7 @@ func (s *simulation) answerClient(c *call, pause time.Duration) {
 func (s *simulation) sample(at time.Duration) {
 	slices.Sort(s.recent)
 	s.options.Trace(Sample{
-		At: at, Decision: s.pipeline.control.Decision(), InFlight: s.pipeline.inFlight,
+		At: at, Decision: s.pipeline.control.Decision(), InFlight: s.pipeline.inFlight.Exports,
 		Rate: float64(s.recentItems) / s.options.TraceEvery.Seconds(),
 		P50:  quantile(s.recent, 0.5), P99: quantile(s.recent, 0.99),
 	})
