@@ -31,13 +31,14 @@ type Config struct {
 type Decision struct {
 	// Target is the number of items at which a batch leaves although another may join it.
 	Target int
+	// Full is the number of items from which on a batch gains nothing from growing; 0: it always does.
+	Full int
 	// Ceiling is the number of items above which no batch is built; 0 means no ceiling.
 	Ceiling int
 	// Linger is the longest that waiting for more items is worth while an export slot is free. With Adaptive it is bounded
 	// by the request's own latency, see Arrivals.
 	Linger time.Duration
-	// Limit is the number of exports that may be in flight with batches that have not reached the target, and Cap that for
-	// all.
+	// Limit is the number of exports that may be in flight with batches that are not full, and Cap that for all.
 	Limit, Cap int
 	// Most is the configured bound on exports in flight, those that wait for their retry included.
 	Most int
@@ -59,7 +60,7 @@ func (d Decision) Free(f InFlight, items int) bool {
 		return false
 	}
 	active := f.Exports - f.Retrying
-	return active < d.Limit || items >= d.Target && active < d.Cap
+	return active < d.Limit || d.Full > 0 && items >= d.Full && active < d.Cap
 }
 
 // Reason names what moved a decision.
@@ -75,6 +76,7 @@ const (
 	Overload  Reason = "overload"
 	Inflation Reason = "inflation"
 	SlotWait  Reason = "slot_wait"
+	Drained   Reason = "drained"
 	AtOnce    Reason = "answers_at_once"
 )
 
@@ -101,14 +103,15 @@ const (
 
 // Controller turns observations into decisions.
 type Controller struct {
-	cfg      Config
-	model    model
-	limit    limiter
-	ceiling  ceiling
-	target   float64
-	atOnce   bool
-	reason   Reason
-	decision Decision
+	cfg       Config
+	model     model
+	limit     limiter
+	ceiling   ceiling
+	target    float64
+	kneeKnown bool
+	atOnce    bool
+	reason    Reason
+	decision  Decision
 }
 
 // New returns a controller that starts at cfg.StartItems.
@@ -164,12 +167,17 @@ func (c *Controller) Observe(o Observation) {
 func (c *Controller) accepted(o Observation) {
 	n, seconds := float64(o.Items), o.Latency.Seconds()
 	predicted, known := c.model.predict(n)
-	c.model.observe(n, seconds, o.Now)
-	if reason := c.limit.accepted(o, predicted, known && c.model.weight >= minWeight); reason != "" {
+	c.model.observe(n, seconds, o.InFlight, o.Now)
+	reason := c.limit.accepted(o, predicted, known && c.model.trusted())
+	if reason == Drained {
+		c.model.scale(c.limit.drainedTo)
+	}
+	if reason != "" {
 		c.reason = reason
 	}
 	c.ceiling.took(o.Items, o.Now)
 	if knee, ok := c.model.knee(); ok {
+		c.kneeKnown = true
 		c.target += targetStep * (knee - c.target)
 		if c.reason == Start {
 			c.reason = Knee
@@ -208,6 +216,10 @@ func (c *Controller) decide() {
 			c.target = min(c.target, float64(d.Ceiling))
 		}
 		d.Target = max(1, int(c.target))
+		d.Full = d.Ceiling
+		if c.kneeKnown {
+			d.Full = d.Target
+		}
 		d.Linger = min(d.Linger, time.Duration(lingerShare*c.model.fixed()*float64(time.Second)))
 		d.Limit, d.Cap = c.limit.value(), c.limit.capValue()
 	}

@@ -16,17 +16,33 @@ type limiter struct {
 	// wait and latency are moving averages, in seconds.
 	wait, latency float64
 
-	// One round: requests that ended since roundAt while others were in flight, their number, latencies, the latencies
-	// predicted, and what was in flight.
-	round                        int
-	roundAt                      time.Time
-	took, predicted, inFlightSum float64
+	round   round
+	roundAt time.Time
+
+	// While draining, half as many exports as otherwise are in flight. drainedTo is by how much that made requests faster.
+	draining  bool
+	drainAt   time.Time
+	drainedTo float64
 
 	// capAt is when the cap was last changed, and hold how long it then stays.
 	capAt time.Time
 	hold  time.Duration
 	// capUsed says that the cap was reached since capAt.
 	capUsed bool
+}
+
+// round sums up requests that ended while others were in flight: their number, latencies, the latencies predicted, and what
+// was in flight.
+type round struct {
+	requests                  int
+	took, predicted, inFlight float64
+}
+
+func (r *round) add(o Observation, predicted float64) {
+	r.requests++
+	r.took += o.Latency.Seconds()
+	r.predicted += predicted
+	r.inFlight += float64(o.InFlight)
 }
 
 const (
@@ -41,21 +57,34 @@ const (
 	// inflationBound is how many times the predicted latency, on average over a round, counts as queueing in the backend.
 	inflationBound = 1.4
 	// headroom is kept above what the backend is seen to work on.
-	headroom = 1.1
+	headroom = 1.25
 	// overloadCut is what remains of the cap when the backend says that it is overloaded.
 	overloadCut = 0.7
 	// capGrowth is by how much a cap is tried to be higher.
-	capGrowth          = 1.15
+	capGrowth          = 1.25
 	firstHold, maxHold = time.Second, 30 * time.Second
+	// drainEvery is the time between two drains, or drainRoundTrips if that is longer.
+	drainEvery      = 2 * time.Second
+	drainRoundTrips = 50
+	// drainGain is the ratio of measured to predicted latency below which a drain has shown that predictions had queueing
+	// in them.
+	drainGain = 0.9
 )
 
 func newLimiter(most int) limiter {
 	return limiter{limit: float64(min(startLimit, most)), cap: float64(most), most: float64(most), hold: firstHold}
 }
 
-func (l *limiter) value() int { return max(1, int(min(l.limit, l.cap))) }
+func (l *limiter) value() int { return l.drained(min(l.limit, l.cap)) }
 
-func (l *limiter) capValue() int { return max(1, int(l.cap)) }
+func (l *limiter) capValue() int { return l.drained(l.cap) }
+
+func (l *limiter) drained(n float64) int {
+	if l.draining {
+		n /= 2
+	}
+	return max(1, int(n))
+}
 
 func (l *limiter) waited(d time.Duration) { l.wait += average * (d.Seconds() - l.wait) }
 
@@ -68,41 +97,57 @@ func (l *limiter) accepted(o Observation, predicted float64, known bool) Reason 
 	}
 	l.latency += average * (seconds - l.latency)
 	l.capUsed = l.capUsed || float64(o.InFlight) >= 0.8*l.cap
-	if known && o.InFlight > 1 {
-		l.round++
-		l.took += seconds
-		l.predicted += predicted
-		l.inFlightSum += float64(o.InFlight)
-		if l.round >= roundSize && o.Now.Sub(l.roundAt) >= o.Latency {
-			return l.judge(o.Now)
+	if known && (o.InFlight > 1 || l.draining) {
+		l.round.add(o, predicted)
+		if l.round.requests >= roundSize && o.Now.Sub(l.roundAt) >= o.Latency {
+			r := l.round
+			l.round, l.roundAt = round{}, o.Now
+			return l.judge(r, o)
 		}
 	}
 	if float64(o.InFlight) >= 0.8*l.limit && l.limit < l.cap && l.wait > waitShare*l.latency {
-		l.limit = min(l.cap, l.limit+1/l.limit*2)
+		l.limit = min(l.cap, l.limit+2/l.limit)
 		return SlotWait
 	}
 	return ""
 }
 
-// judge ends a round.
-func (l *limiter) judge(now time.Time) Reason {
-	inflation := l.took / l.predicted
-	inFlight := l.inFlightSum / float64(l.round)
-	l.round, l.roundAt, l.took, l.predicted, l.inFlightSum = 0, now, 0, 0, 0
+// judge draws the conclusions of a round.
+func (l *limiter) judge(r round, o Observation) Reason {
+	inflation := r.took / r.predicted
+	inFlight := r.inFlight / float64(r.requests)
+	if l.draining {
+		return l.endDrain(inflation)
+	}
 	if inflation > inflationBound {
 		works := max(1, headroom*inFlight/inflation)
 		if works >= l.cap {
 			return ""
 		}
-		l.setCap(works, now)
+		l.setCap(works, o.Now)
 		l.hold = min(maxHold, 2*l.hold)
 		return Inflation
 	}
-	if l.cap < l.most && l.capUsed && now.Sub(l.capAt) >= l.hold {
-		l.setCap(min(l.most, max(l.cap+1, capGrowth*l.cap)), now)
+	if inFlight > 2 && inFlight >= 0.8*l.limit && o.Now.Sub(l.drainAt) >= max(drainEvery, drainRoundTrips*o.Latency) {
+		l.draining, l.drainAt = true, o.Now
+		l.roundAt = o.Now.Add(o.Latency) // until then what ends was sent before
+		return ""
+	}
+	if l.cap < l.most && l.capUsed && o.Now.Sub(l.capAt) >= l.hold {
+		l.setCap(min(l.most, max(l.cap+1, capGrowth*l.cap)), o.Now)
 		return SlotWait
 	}
 	return ""
+}
+
+// endDrain compares. A backend that works on all that is in flight answers half as many no faster.
+func (l *limiter) endDrain(inflation float64) Reason {
+	l.draining = false
+	if inflation >= drainGain {
+		return ""
+	}
+	l.drainedTo = inflation
+	return Drained
 }
 
 // setCap changes the cap; a lower one takes the limit with it.

@@ -13,6 +13,7 @@ import (
 // keeps to the lower edge of what is seen, while plain noise moves it down by less than a standard deviation.
 type model struct {
 	weight, x, y, xx, xy float64
+	seen                 float64 // requests, decayed
 	at                   time.Time
 }
 
@@ -22,10 +23,10 @@ const (
 	// memory is how long requests are remembered, but at least minRemembered of them.
 	memory        = 2 * time.Second
 	minRemembered = 50
-	// minWeight is the weight of remembered requests from which on the fit is trusted.
-	minWeight = 8
+	// minSeen is the number of remembered requests from which on the fit is trusted.
+	minSeen = 8
 	// minSpread is the relative variance of the sizes from which on their part of the latency can be told from the fixed.
-	minSpread = 0.01
+	minSpread = 0.1
 	// extrapolation is how far from the mean size a latency is assumed while sizes do not differ.
 	extrapolation = 1.5
 )
@@ -34,13 +35,15 @@ const (
 // doubling the batch saves less than a tenth of the time per item and adds nearly all of its latency.
 const kneeFactor = 4
 
-func (m *model) observe(items, seconds float64, now time.Time) {
-	w := 1.0
-	if predicted, known := m.predict(items); known && m.weight >= minWeight && seconds > predicted {
-		w = slowWeight
+// observe learns from a request that was one of inFlight. The fewer they were, the less it can have queued.
+func (m *model) observe(items, seconds float64, inFlight int, now time.Time) {
+	w := 1 / float64(max(1, inFlight))
+	if predicted, known := m.predict(items); known && m.trusted() && seconds > predicted {
+		w *= slowWeight
 	}
 	keep := max(1-1.0/minRemembered, math.Exp(-now.Sub(m.at).Seconds()/memory.Seconds()))
 	m.at = now
+	m.seen = m.seen*keep + 1
 	m.weight = m.weight*keep + w
 	m.x = m.x*keep + w*items
 	m.y = m.y*keep + w*seconds
@@ -48,10 +51,18 @@ func (m *model) observe(items, seconds float64, now time.Time) {
 	m.xy = m.xy*keep + w*items*seconds
 }
 
+// scale corrects all that is remembered by a factor.
+func (m *model) scale(by float64) {
+	m.y *= by
+	m.xy *= by
+}
+
+func (m *model) trusted() bool { return m.seen >= minSeen }
+
 // fit returns seconds per request and seconds per item. Where all requests had about the same size the two cannot be told
 // apart, and ok is false.
 func (m *model) fit() (a, b float64, ok bool) {
-	if m.weight < minWeight {
+	if !m.trusted() {
 		return 0, 0, false
 	}
 	meanX, meanY := m.x/m.weight, m.y/m.weight

@@ -15,7 +15,7 @@ type Load struct {
 	Items int
 	// Waiting clients send their next call when the last one was answered; Rate is not used then.
 	Waiting int
-	// Every BurstEvery, Burst further items come at once, in calls of Items.
+	// Every BurstEvery, for the first time after half of it, Burst further items come at once, in calls of Items.
 	Burst      int
 	BurstEvery time.Duration
 	// Steps are the times at which the rate jumps; what it takes to follow them is not part of the measurement.
@@ -98,7 +98,7 @@ type source struct {
 func newSource(load *Load, seed uint64, from time.Duration) *source {
 	s := &source{load: load, rng: rand.New(rand.NewPCG(seed, 1)), nextBurst: math.MaxInt64} //nolint:gosec // repeatable on purpose
 	if load.Burst > 0 {
-		s.nextBurst = load.BurstEvery
+		s.nextBurst = load.BurstEvery / 2
 		s.burst = load.Burst / load.Items
 	}
 	if load.Waiting > 0 {
