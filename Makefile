@@ -10,10 +10,11 @@ MDATAGEN := $(TOOLS)/mdatagen
 LINT     := $(TOOLS)/golangci-lint
 VULN     := $(TOOLS)/govulncheck
 GEN      := $(TOOLS)/telemetrygen
+STOCK    := testbed/peers/dist/otelcol-stock
 SUM      := $(TOOLS)/gotestsum
 
 # Every Go module of the repository; the first is the product.
-MODULES := . e2e tools
+MODULES := . e2e testbed tools
 SOURCES := $(shell git ls-files -co --exclude-standard -- go.mod go.sum 'receiver/*.go' 'processor/*.go' 'exporter/*.go' \
              'extension/*.go' 'converter/*.go' 'internal/*.go' ':!*_test.go')
 # What is shipped as a configuration and must pass `validate`.
@@ -32,6 +33,11 @@ $(BIN): builder-config.yaml $(SOURCES) $(OCB)
 	@$(OCB) --config builder-config.yaml
 	@touch $@
 
+# The stock Collector of the same version, to compare with.
+$(STOCK): testbed/peers/stock-builder-config.yaml $(OCB)
+	@cd testbed/peers && ../../$(OCB) --config stock-builder-config.yaml
+	@touch $@
+
 # GOGC: with so small a live heap, collecting half as often costs a few MB and saves a tenth of the CPU and more.
 # GOMEMLIMIT: the bound that makes this safe; memory_limiter in collector-config.yaml acts below it.
 .PHONY: run
@@ -43,7 +49,7 @@ run: $(BIN) ## Build and start it: OTLP on 4317 and 4318, to BACKEND_ENDPOINT or
 # --- test ------------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: deps check unit e2e ## Everything: checks, unit tests with race and coverage, end-to-end tests
+test: deps check unit e2e correctness ## Everything: checks, unit tests with race and coverage, end-to-end tests, correctness under load
 	@echo "make test: all passed"
 
 .PHONY: deps
@@ -60,10 +66,15 @@ unit: $(SUM) ## Unit tests with the race detector; fails under 90 % of own state
 	@CGO_ENABLED=1 $(SUM) --format pkgname-and-test-fails -- -race -shuffle=on -timeout 10m -coverpkg=./... \
 	  -coverprofile=coverage/unit.out ./...
 	@tools/scripts/coverage.sh coverage/unit.out $(COVERAGE_MIN)
+	@cd testbed && CGO_ENABLED=1 ../$(SUM) --format pkgname-and-test-fails -- -race -shuffle=on -timeout 5m ./...
 
 .PHONY: e2e
 e2e: $(SUM) $(BIN) $(GEN) $(OCB) ## End-to-end tests of the built binary
 	@cd e2e && ../$(SUM) --format testname -- -timeout 15m -count=1 ./...
+
+.PHONY: correctness
+correctness: $(BIN) ## The testbed's correctness scenarios: every item once and unchanged, on good days and bad
+	@cd testbed && go run ./cmd/testbed run -quiet correctness >/dev/null
 
 .PHONY: validate
 validate: $(BIN) ## `otelcol-adaptive validate` on every shipped configuration
@@ -105,9 +116,21 @@ format: ## gofmt and go mod tidy
 bench: ## Go benchmarks of the product's module
 	go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: loadtest
+loadtest: $(BIN) $(STOCK) ## The testbed's short suite, with limits on memory, loss and CPU that fail it (5 minutes)
+	@cd testbed && go run ./cmd/testbed run short
+
+.PHONY: loadtest-full
+loadtest-full: $(BIN) $(STOCK) ## Every scenario of the testbed but the soak and the comparison
+	@cd testbed && go run ./cmd/testbed run full
+
+.PHONY: comparison
+comparison: $(BIN) $(STOCK) ## The comparison with the stock Collector and nginx (an hour)
+	@cd testbed && go run ./cmd/testbed run comparison
+
 .PHONY: sizes
-sizes: $(OCB) ## What each entry of builder-config.yaml adds to the binary (a build per entry: half an hour)
-	@tools/scripts/sizes.sh $(OCB)
+sizes: $(OCB) ## What each entry of builder-config.yaml adds to the binary (a build per entry: half an hour; ENTRIES=... for some)
+	@tools/scripts/sizes.sh $(OCB) $(ENTRIES)
 
 .PHONY: clean
 clean: ## Remove everything that was built

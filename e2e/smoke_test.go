@@ -105,7 +105,7 @@ func TestAllComponentsStartServeAndStop(t *testing.T) {
 	c := startProcess(t, distribution(t), p, []string{
 		"OTLP_GRPC_ENDPOINT=" + p.grpc, "OTLP_HTTP_ENDPOINT=" + p.http, "HEALTH_ENDPOINT=" + p.health,
 		"METRICS_PORT=" + p.metrics[strings.LastIndex(p.metrics, ":")+1:], "DIRECTORY=" + directory,
-		"POOLED_GRPC_ENDPOINT=" + freeAddress(t), "PROMETHEUS_ENDPOINT=" + freeAddress(t), "ZPAGES_ENDPOINT=" + freeAddress(t), "PPROF_ENDPOINT=" + freeAddress(t),
+		"POOLED_GRPC_ENDPOINT=" + freeAddress(t), "PROMETHEUS_ENDPOINT=" + freeAddress(t), "ZPAGES_ENDPOINT=" + freeAddress(t), "PPROF_ENDPOINT=" + freeAddress(t), "ALERTS_ENDPOINT=" + freeAddress(t),
 	}, "--config", config)
 
 	status, _ := get(t, "http://"+p.health)

@@ -4,9 +4,13 @@ import (
 	"context"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"net"
+	"os"
+	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
@@ -18,35 +22,47 @@ import (
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/exporter/otlpexporter"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor/processortest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/mem"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/sample"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch"
 )
 
-// discardCodec takes messages as they come and answers with nothing.
-type discardCodec struct{}
+// discardCodec takes messages as they come, counts their bytes, and answers with nothing.
+type discardCodec struct{ bytes *atomic.Int64 }
 
 func (discardCodec) Name() string                         { return "proto" }
 func (discardCodec) Marshal(any) (mem.BufferSlice, error) { return nil, nil }
-func (discardCodec) Unmarshal(mem.BufferSlice, any) error { return nil }
+func (c discardCodec) Unmarshal(data mem.BufferSlice, _ any) error {
+	c.bytes.Add(int64(data.Len()))
+	return nil
+}
 
 var _ encoding.CodecV2 = discardCodec{}
 
-// startDiscard serves a backend that costs next to nothing: it neither decompresses nor decodes.
-func startDiscard(b *testing.B) string {
+// leaveCompressed is the decompressor of one algorithm that does nothing.
+type leaveCompressed string
+
+func (leaveCompressed) Do(r io.Reader) ([]byte, error) { return io.ReadAll(r) }
+func (l leaveCompressed) Type() string                 { return string(l) }
+
+// startDiscard serves a backend that costs next to nothing: it neither decompresses nor decodes. received counts the bytes
+// of the messages as they came.
+func startDiscard(b *testing.B, algorithm string, received *atomic.Int64) string {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	pool := bufpool.New(bufpool.DefaultConfig())
 	server := grpc.NewServer(
-		grpc.ForceServerCodecV2(discardCodec{}), experimental.BufferPool(pool),
-		//nolint:staticcheck // the only way to leave a message compressed
-		grpc.RPCDecompressor(nil),
+		grpc.ForceServerCodecV2(discardCodec{received}), experimental.BufferPool(pool),
+		grpc.RPCDecompressor(leaveCompressed(algorithm)), //nolint:staticcheck // the only way to leave a message compressed
 		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
 			if err := stream.RecvMsg(nil); err != nil {
 				return err
@@ -64,16 +80,18 @@ func startDiscard(b *testing.B) string {
 func BenchmarkExport(b *testing.B) {
 	for _, algorithm := range []string{"none", "gzip", "zstd"} {
 		for _, n := range []int{10, 100, 1000} {
-			td := spans(n)
+			td := sample.Spans(n)
 			for _, who := range []string{"stock", "ours", "ours without optimizations"} {
 				b.Run(fmt.Sprintf("%s/%d spans/%s", algorithm, n, who), func(b *testing.B) {
 					var e exporter.Traces
+					var received atomic.Int64
+					endpoint := startDiscard(b, algorithm, &received)
 					if who == "stock" {
-						e = stockTraces(b, startDiscard(b), algorithm)
+						e = stockTraces(b, endpoint, algorithm)
 					} else {
 						optimizations := map[bool]string{true: "all", false: "none"}[who == "ours"]
 						e = startTracesExporter(b, map[string]any{
-							"endpoint": startDiscard(b), "compression": algorithm, "optimizations": optimizations,
+							"endpoint": endpoint, "compression": algorithm, "optimizations": optimizations,
 							"compression_min_size": 0, "sending_queue": map[string]any{"enabled": false},
 						})
 					}
@@ -84,7 +102,7 @@ func BenchmarkExport(b *testing.B) {
 	}
 }
 
-func stockTraces(b *testing.B, endpoint, algorithm string) exporter.Traces {
+func stockTraces(b testing.TB, endpoint, algorithm string) exporter.Traces {
 	b.Helper()
 	factory := otlpexporter.NewFactory()
 	cfg := factory.CreateDefaultConfig().(*otlpexporter.Config)
@@ -135,10 +153,8 @@ func (*checksumTransport) shutdown() error       { return nil }
 func BenchmarkWithoutNetwork(b *testing.B) {
 	for _, n := range []int{1, 500} {
 		b.Run(fmt.Sprintf("%d spans", n), func(b *testing.B) {
-			e := newTracesExporter(b, exportertest.NewNopSettings(NewFactory().Type()), newConfig(b, map[string]any{"endpoint": "localhost:1", "compression": "none"}))
-			e.(tracesExporter).sender.transport = &checksumTransport{}
-			startComponent(b, e, componenttest.NewNopHost())
-			td := tenAttributes(n)
+			e := checksumExporter(b)
+			td := sample.Spans(n)
 			ctx, _ := observed(context.Background())
 			ctx = attempt.NewContext(ctx, func(attempt.Attempt) {})
 			b.ReportAllocs()
@@ -153,39 +169,49 @@ func BenchmarkWithoutNetwork(b *testing.B) {
 	}
 }
 
-// tenAttributes makes spans as an instrumented web service does.
-func tenAttributes(n int) ptrace.Traces {
-	td := spans(n)
-	for _, s := range td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().All() {
-		for i := range 8 {
-			s.Attributes().PutStr(fmt.Sprintf("http.attribute.%d", i), "a value of some length")
-		}
+// BenchmarkThroughAdaptivebatch is the data path of the distribution without a network: 256 callers that wait for the
+// answer, adaptivebatch with its defaults, this exporter without compression, and a transport that checksums. Rates are per
+// second of CPU time, so they are those of one core.
+func BenchmarkThroughAdaptivebatch(b *testing.B) {
+	for _, n := range []int{1, 500} {
+		b.Run(fmt.Sprintf("%d spans", n), func(b *testing.B) {
+			factory := adaptivebatch.NewFactory()
+			batch, err := factory.CreateTraces(context.Background(), processortest.NewNopSettings(factory.Type()),
+				factory.CreateDefaultConfig(), checksumExporter(b))
+			require.NoError(b, err)
+			startComponent(b, batch, componenttest.NewNopHost())
+			td := sample.Spans(n)
+			b.ReportAllocs()
+			b.SetParallelism(256 / runtime.GOMAXPROCS(0))
+			b.ResetTimer()
+			before := processCPU(b)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := batch.ConsumeTraces(context.Background(), td); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			seconds := (processCPU(b) - before).Seconds()
+			b.ReportMetric(float64(b.N)/seconds, "calls/cpu-s")
+			b.ReportMetric(float64(b.N*n)/seconds, "spans/cpu-s")
+		})
 	}
-	return td
 }
 
-// BenchmarkOptimizations shows what each optimization brings: all of them, all but one, and none.
-func BenchmarkOptimizations(b *testing.B) {
-	variants := []struct {
-		name string
-		keys map[string]any
-	}{
-		{"all", nil},
-		{"without reused buffers", map[string]any{"buffers": map[string]any{"max_idle_bytes": 0}}},
-		{"without the pool", map[string]any{"balancer_name": "round_robin"}},
-		{"with gzip at its fastest", map[string]any{"compression_params": map[string]any{"level": 1}}},
-		{"none", map[string]any{"optimizations": "none"}},
-	}
-	for _, n := range []int{100, 1000} {
-		td := tenAttributes(n)
-		for _, v := range variants {
-			b.Run(fmt.Sprintf("%d spans/%s", n, v.name), func(b *testing.B) {
-				keys := map[string]any{"endpoint": startDiscard(b), "sending_queue": map[string]any{"enabled": false}}
-				for k, value := range v.keys {
-					keys[k] = value
-				}
-				benchmarkExporter(b, startTracesExporter(b, keys), td, n)
-			})
-		}
-	}
+// checksumExporter starts an exporter without compression and without a network.
+func checksumExporter(b *testing.B) exporter.Traces {
+	b.Helper()
+	e := newTracesExporter(b, exportertest.NewNopSettings(NewFactory().Type()),
+		newConfig(b, map[string]any{"endpoint": "localhost:1", "compression": "none"}))
+	e.(tracesExporter).sender.transport = &checksumTransport{}
+	startComponent(b, e, componenttest.NewNopHost())
+	return e
+}
+
+// processCPU is the CPU time that this process has used.
+func processCPU(b *testing.B) time.Duration {
+	b.Helper()
+	return cpuTime(b, os.Getpid())
 }

@@ -92,6 +92,7 @@ func TestEveryStockHTTPKeyHasItsStockMeaning(t *testing.T) {
 
 	more := loadConfig(t, "http_more").HTTP
 	assert.Equal(t, "http://a:1/m", more.MetricsEndpoint)
+	//nolint:staticcheck // the deprecated key still works upstream
 	assert.Equal(t, 7, more.ClientConfig.MaxIdleConnsPerHost, "the client's own Unmarshal has run")
 }
 

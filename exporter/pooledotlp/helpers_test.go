@@ -99,6 +99,11 @@ func startReceiver(t testing.TB, edit func(*otlpreceiver.Config)) (endpoint stri
 // startReceivers starts a stock otlp receiver with gRPC and HTTP on loopback.
 func startReceivers(t testing.TB, edit func(*otlpreceiver.Config)) (grpcEndpoint, httpURL string, sink *signalSinks) {
 	t.Helper()
+	return startReceiversIn(t, componenttest.NewNopHost(), edit)
+}
+
+func startReceiversIn(t testing.TB, host component.Host, edit func(*otlpreceiver.Config)) (grpcEndpoint, httpURL string, sink *signalSinks) {
+	t.Helper()
 	factory := otlpreceiver.NewFactory()
 	cfg := factory.CreateDefaultConfig().(*otlpreceiver.Config)
 	grpcEndpoint, httpEndpoint := freeAddress(t), freeAddress(t)
@@ -116,7 +121,7 @@ func startReceivers(t testing.TB, edit func(*otlpreceiver.Config)) (grpcEndpoint
 	lr, err := factory.CreateLogs(context.Background(), set, cfg, &sink.logs)
 	require.NoError(t, err)
 	for _, r := range []receiver.Traces{tr, mr, lr} {
-		startComponent(t, r, componenttest.NewNopHost())
+		startComponent(t, r, host)
 	}
 	return grpcEndpoint, "http://" + httpEndpoint, sink
 }

@@ -102,6 +102,7 @@ func (t *httpTransport) start(ctx context.Context, host component.Host) error {
 	settings := connpool.Config{MaxConnections: 1, MinConnections: 1, TargetInFlightPerConnection: 1}
 	if t.cfg.Optimizations == OptimizationsAll {
 		settings = t.cfg.Pool
+		//nolint:staticcheck // the deprecated key still works upstream, so a renamed configuration may carry it
 		settings.Tune(&client.MaxConnsPerHost, &client.MaxIdleConnsPerHost, &client.MaxIdleConns, &client.IdleConnTimeout)
 	}
 	ctx = context.WithoutCancel(ctx) // clients are made later too
@@ -124,7 +125,7 @@ func (t *httpTransport) send(ctx context.Context, payload mem.BufferSlice, compr
 	var response partialSuccess
 	var v verdict
 	_ = t.pool.Do(func(client *http.Client) (int, error) {
-		answer, err := t.post(ctx, client, payload, compressed)
+		answer, err := t.post(ctx, client, payload, compressed) //nolint:bodyclose // readBody closes it
 		if err != nil {
 			v = judgeHTTPFailure(err)
 			if v.outcome == attempt.Canceled {
@@ -166,7 +167,7 @@ func (t *httpTransport) post(ctx context.Context, client *http.Client, payload m
 
 // readBody reads an answer's body to its end where it is short, so that the connection can be used again.
 func readBody(answer *http.Response) []byte {
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // read or not, it is done with
 	body, err := io.ReadAll(io.LimitReader(answer.Body, maxResponseBytes))
 	if err != nil {
 		return nil // it is for people only; the status line said what counts

@@ -39,6 +39,7 @@ type conn struct {
 func (b *poolBalancer) connect(s *slot) *conn {
 	c := &conn{balancer: b, slot: s, state: connectivity.Connecting}
 	c.done = c.finish
+	//nolint:staticcheck // deprecated only as to several addresses, of which an endpoint has one
 	sub, err := b.cc.NewSubConn(s.endpoint.Addresses, balancer.NewSubConnOptions{StateListener: func(st balancer.SubConnState) {
 		b.onState(c, st)
 	}})

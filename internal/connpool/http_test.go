@@ -140,7 +140,7 @@ func TestAnHTTPPoolWhoseClientsCannotBeMade(t *testing.T) {
 func TestOverRealHTTP2EveryConnectionIsUsedEvenly(t *testing.T) {
 	var mu sync.Mutex
 	byConnection := map[string]int{}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		byConnection[r.RemoteAddr]++
 		mu.Unlock()

@@ -98,6 +98,7 @@ func TestThePoolReportsItsConnectivity(t *testing.T) {
 		assert.Equal(t, connectivity.Ready, client.currentState().ConnectivityState)
 		assert.Same(t, first, client.pick(t).sub)
 		b.ExitIdle()
+		//nolint:staticcheck // part of the interface, and must do no harm
 		b.UpdateSubConnState(first, balancer.SubConnState{})
 	})
 }

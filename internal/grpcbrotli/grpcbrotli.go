@@ -5,6 +5,7 @@
 package grpcbrotli
 
 import (
+	"errors"
 	"io"
 	"sync"
 
@@ -55,7 +56,7 @@ func (p *pooledReader) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := p.reader.Read(b)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		readers.Put(p.reader)
 		p.reader = nil
 	}

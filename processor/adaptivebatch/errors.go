@@ -60,7 +60,7 @@ var urgency = [...]int{
 // branches returns the errors that were joined, or the error alone.
 func branches(err error) []error {
 	for e := err; e != nil; e = errors.Unwrap(e) {
-		if joined, ok := e.(interface{ Unwrap() []error }); ok { //nolint:errorlint // this is the walk along the chain
+		if joined, ok := e.(interface{ Unwrap() []error }); ok {
 			var all []error
 			for _, branch := range joined.Unwrap() {
 				all = append(all, branches(branch)...)

@@ -142,5 +142,5 @@ func TestShutdownCutsRequestsOffWhenItsTimeIsUp(t *testing.T) {
 	cancel()
 	require.Equal(t, codes.Unavailable, status.Code(<-answer), "the client is cut off while the consumer is still busy")
 	close(s.release)
-	<-done
+	require.NoError(t, <-done)
 }

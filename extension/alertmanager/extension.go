@@ -1,0 +1,246 @@
+package alertmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	prometheusrules "github.com/prometheus/prometheus/rules"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
+	"go.opentelemetry.io/collector/extension"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/delivery"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/events"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/external"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/incidents"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/rules"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/storage"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/web"
+)
+
+// Event is something that happened to an alert.
+type Event = events.Event
+
+// Extension is the extension. Its methods may be called at the same time, between Start and Shutdown.
+type Extension struct {
+	cfg *Config
+	set extension.Settings
+
+	bus       events.Bus
+	storage   *storage.Storage
+	tracker   *incidents.Tracker
+	delivery  *delivery.Delivery
+	external  *external.Sender // nil without external Alertmanagers
+	engine    *rules.Engine
+	telemetry *telemetry
+
+	host      component.Host
+	directory string
+	registry  *prometheus.Registry
+	address   net.Addr
+	stopping  chan struct{}
+	undo      []func(context.Context) error
+}
+
+// ConsumeMetrics stores metrics for the rules and may change them. It is how the exporter "alertrules" reaches the extension.
+func (e *Extension) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
+	if e.storage == nil {
+		return errors.New("the alertmanager extension has not been started")
+	}
+	return e.storage.ConsumeMetrics(ctx, md)
+}
+
+// Subscribe returns what happens to alerts from now on, until ctx is done. A subscriber that is more than 256 events behind
+// loses events.
+func (e *Extension) Subscribe(ctx context.Context) <-chan Event { return e.bus.Subscribe(ctx) }
+
+// Start implements component.Component.
+func (e *Extension) Start(ctx context.Context, host component.Host) error {
+	e.host, e.stopping = host, make(chan struct{})
+	for _, step := range []func(context.Context) error{e.openState, e.startDelivery, e.startEngine, e.serve} {
+		if err := step(ctx); err != nil {
+			return errors.Join(err, e.Shutdown(ctx))
+		}
+	}
+	return nil
+}
+
+// onShutdown registers what undoes a step of Start; the last step is undone first.
+func (e *Extension) onShutdown(undo func(context.Context) error) { e.undo = append(e.undo, undo) }
+
+// Shutdown implements component.Component.
+func (e *Extension) Shutdown(ctx context.Context) error {
+	var errs []error
+	for _, undo := range slices.Backward(e.undo) {
+		errs = append(errs, undo(ctx))
+	}
+	e.undo = nil
+	return errors.Join(errs...)
+}
+
+// logger is the Collector's logger for libraries that log with slog.
+func (e *Extension) logger(part string) *slog.Logger {
+	// Without stack traces: what a library logs is about the world outside.
+	return slog.New(zapslog.NewHandler(e.set.Logger.Named(part).Core(), zapslog.AddStacktraceAt(slog.LevelError+1)))
+}
+
+// openState opens the storage and the incidents. When the directory cannot be written to, alerting goes on and will have
+// forgotten everything after a restart.
+func (e *Extension) openState(context.Context) error {
+	e.directory = e.cfg.Storage.Directory
+	if err := writable(e.directory); err != nil {
+		e.set.Logger.Error("the directory of alerts cannot be written to: a restart will forget everything",
+			zap.String("directory", e.directory), zap.Error(err))
+		componentstatus.ReportStatus(e.host, componentstatus.NewRecoverableErrorEvent(err))
+		temporary, err := os.MkdirTemp("", "alertmanager")
+		if err != nil {
+			return fmt.Errorf("`storage::directory` cannot be written to, and there is no other place: %w", err)
+		}
+		e.directory = temporary
+		e.onShutdown(func(context.Context) error { return os.RemoveAll(temporary) })
+	}
+	// Prometheus's and Alertmanager's own metrics: a registry for each extension, as they register under fixed names.
+	e.registry = prometheus.NewRegistry()
+	var err error
+	e.storage, err = storage.Open(storage.Config{
+		Directory: e.directory, Retention: e.cfg.Storage.Retention, MaxSeries: e.cfg.Storage.MaxSeries,
+		IgnoreResourceAttributes: e.cfg.Storage.IgnoreResourceAttributes,
+		Logger:                   e.logger("storage"), Registerer: e.registry,
+	})
+	if err != nil {
+		return err
+	}
+	e.onShutdown(func(context.Context) error { return e.storage.Close() })
+	e.tracker, err = incidents.New(incidents.Config{
+		Directory: e.directory, Bus: &e.bus, Logger: e.logger("incidents"), MaxHistory: e.cfg.Storage.MaxHistory,
+	})
+	if err != nil {
+		return err
+	}
+	e.onShutdown(func(context.Context) error { return e.tracker.Close() })
+	e.telemetry, err = newTelemetry(e)
+	if err != nil {
+		return err
+	}
+	e.onShutdown(func(context.Context) error { e.telemetry.Shutdown(); return nil })
+	return nil
+}
+
+// writable creates the directory if there is none and tries to write in it.
+func writable(directory string) error {
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return err
+	}
+	probe := filepath.Join(directory, ".writable")
+	if err := os.WriteFile(probe, nil, 0o600); err != nil {
+		return err
+	}
+	return os.Remove(probe)
+}
+
+func (e *Extension) startDelivery(context.Context) error {
+	externalURL, err := e.cfg.externalURL()
+	if err != nil {
+		return err
+	}
+	e.delivery, err = delivery.New(delivery.Config{
+		Directory: e.directory, Alertmanager: e.cfg.Alertmanager, File: e.cfg.ConfigFile, ExternalURL: externalURL, Cluster: e.cfg.Cluster,
+		Grace: e.grace(), Admit: e.tracker.Admit, Observe: e.tracker.Observe,
+		Notified: func(n delivery.Notification) {
+			e.telemetry.notified(n)
+			e.tracker.Notified(n)
+		},
+		Logger: e.logger("delivery"), Registerer: e.registry,
+	})
+	if err != nil {
+		return err
+	}
+	e.onShutdown(func(context.Context) error { return e.delivery.Close() })
+	if len(e.cfg.External.Alertmanagers) == 0 {
+		return nil
+	}
+	e.external, err = external.Start(e.cfg.External, e.logger("external"), e.registry)
+	if err != nil {
+		return err
+	}
+	e.onShutdown(func(context.Context) error { e.external.Stop(); return nil })
+	return nil
+}
+
+// grace is how long an alert from before a restart is waited for: the rules restore their state in the second evaluation.
+func (e *Extension) grace() time.Duration { return max(4*e.cfg.EvaluationInterval, time.Minute) }
+
+func (e *Extension) startEngine(context.Context) error {
+	set, err := rules.Load(e.cfg.BuiltinRules, e.cfg.Rules, e.cfg.RuleFiles)
+	if err != nil {
+		return err
+	}
+	externalURL, err := e.cfg.externalURL()
+	if err != nil {
+		return err
+	}
+	e.engine, err = rules.Start(rules.Config{
+		Storage: e.storage, Rules: set, Interval: e.cfg.EvaluationInterval, ExternalURL: externalURL,
+		Notify: func(ctx context.Context, _ string, alerts ...*prometheusrules.Alert) {
+			e.send(ctx, externalURL.String(), alerts)
+		},
+		Logger: e.logger("rules"), Registerer: e.registry,
+	})
+	if err != nil {
+		return err
+	}
+	e.onShutdown(func(context.Context) error { return e.engine.Stop() })
+
+	background, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { e.tracker.Run(background, e.delivery, e.pending) })
+	e.onShutdown(func(context.Context) error {
+		cancel()
+		running.Wait()
+		return nil
+	})
+	return nil
+}
+
+// serve opens the page and the APIs.
+func (e *Extension) serve(ctx context.Context) error {
+	handler := web.NewHandler(web.Parts{
+		Engine: e.engine, Delivery: e.delivery, Tracker: e.tracker, Bus: &e.bus, Stopping: e.stopping, Logger: e.logger("web"),
+	})
+	server, err := e.cfg.HTTP.ToServer(ctx, e.host.GetExtensions(), e.set.TelemetrySettings, handler)
+	if err != nil {
+		return err
+	}
+	listener, err := e.cfg.HTTP.ToListener(ctx)
+	if err != nil {
+		return fmt.Errorf("`http::endpoint`: %w", err)
+	}
+	e.address = listener.Addr()
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			componentstatus.ReportStatus(e.host, componentstatus.NewFatalErrorEvent(err))
+		}
+	})
+	e.onShutdown(func(ctx context.Context) error {
+		close(e.stopping) // streams of events end, which Shutdown would wait for
+		err := server.Shutdown(ctx)
+		running.Wait()
+		return err
+	})
+	e.set.Logger.Info("Alerts are served", zap.Stringer("address", e.address))
+	return nil
+}

@@ -1,0 +1,96 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	amconfig "github.com/prometheus/alertmanager/config"
+	"github.com/prometheus/alertmanager/featurecontrol"
+	"github.com/prometheus/alertmanager/matcher/compat"
+	"github.com/prometheus/alertmanager/template"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.yaml.in/yaml/v3"
+)
+
+// Config describes a delivery.
+type Config struct {
+	// Directory holds silences, the notification log and active alerts.
+	Directory string
+	// Alertmanager is the standard Alertmanager configuration; nil notifies nobody.
+	Alertmanager map[string]any
+	// File is a file with it instead.
+	File        string
+	ExternalURL *url.URL
+	Cluster     Cluster
+	// Grace is how long an alert that was active before a restart is given to be reported again; then it counts as resolved.
+	Grace time.Duration
+	// Admit is called for every alert before it is stored and may change its end; Observe is called after it is stored. Both are
+	// called under the store's lock and must not call the delivery.
+	Admit, Observe func(*alert.Alert)
+	// Notified is called after every attempt to notify, from many goroutines.
+	Notified   func(Notification)
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Cluster is where peers are. Without Listen there are none.
+type Cluster struct {
+	Listen string   `mapstructure:"listen"`
+	Peers  []string `mapstructure:"peers"`
+}
+
+// Notification is an attempt to notify.
+type Notification struct {
+	Receiver, Integration string
+	Alerts                []*alert.Alert
+	// Err is nil when the target has taken the notification.
+	Err error
+}
+
+// initMatchers switches UTF-8 label names on, which is global to the process.
+var initMatchers = sync.OnceFunc(func() {
+	compat.InitFromFlags(slog.New(slog.DiscardHandler), featurecontrol.NoopFlags{})
+})
+
+// Parse reads an Alertmanager configuration, from file if that is set, and checks it as amtool does.
+func Parse(raw map[string]any, file string) (*amconfig.Config, error) {
+	initMatchers()
+	switch {
+	case len(raw) > 0 && file != "":
+		return nil, errors.New("`alertmanager` and `config_file` exclude each other")
+	case file != "":
+		parsed, err := amconfig.LoadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("`config_file` %q: %w", file, err)
+		}
+		return parsed, check("`config_file`", parsed)
+	case len(raw) == 0:
+		raw = map[string]any{
+			"route":     map[string]any{"receiver": "nobody", "group_by": []string{"alertname"}},
+			"receivers": []any{map[string]any{"name": "nobody"}},
+		}
+	}
+	// Through YAML, as Alertmanager's types decode themselves from it, defaults included.
+	content, err := yaml.Marshal(raw)
+	if err != nil {
+		return nil, fmt.Errorf("`alertmanager`: %w", err)
+	}
+	parsed, err := amconfig.Load(string(content))
+	if err != nil {
+		return nil, fmt.Errorf("`alertmanager`: %w", err)
+	}
+	return parsed, check("`alertmanager`", parsed)
+}
+
+// check finds what loading does not look at: the templates.
+func check(key string, parsed *amconfig.Config) error {
+	if _, err := template.FromGlobs(parsed.Templates); err != nil {
+		return fmt.Errorf("%s::templates: %w", key, err)
+	}
+	return nil
+}

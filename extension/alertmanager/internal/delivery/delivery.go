@@ -1,0 +1,203 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/alertmanager/api"
+	"github.com/prometheus/alertmanager/cluster"
+	"github.com/prometheus/alertmanager/eventrecorder"
+	"github.com/prometheus/alertmanager/featurecontrol"
+	"github.com/prometheus/alertmanager/marker"
+	"github.com/prometheus/alertmanager/nflog"
+	"github.com/prometheus/alertmanager/provider/mem"
+	"github.com/prometheus/alertmanager/silence"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/route"
+)
+
+const (
+	// retention is how long expired silences and sent notifications are remembered, as Alertmanager has it.
+	retention = 120 * time.Hour
+	// maintenanceInterval is how often state is written to disk: kill -9 forgets at most so much.
+	maintenanceInterval = 10 * time.Second
+	alertGCInterval     = 30 * time.Minute
+	maxSilences         = 10_000
+	maxSilenceBytes     = 16 << 10
+	// peerTimeout is how long each peer waits for the one before it to notify.
+	peerTimeout = 15 * time.Second
+)
+
+// Delivery is a running Alertmanager. All methods may be called at the same time.
+type Delivery struct {
+	cfg      Config
+	recorder eventrecorder.Recorder
+	silences *silence.Silences
+	silencer *silence.Silencer
+	log      *nflog.Log
+	alerts   *mem.Alerts
+	muted    marker.GroupMarker
+	peer     *cluster.Peer // nil without a cluster
+	api      *api.API
+	pipeline *pipeline
+
+	stop       chan struct{}
+	background sync.WaitGroup
+	close      func() error
+}
+
+// New starts delivery. State of an earlier run is read from the directory; what cannot be read is logged and left behind.
+func New(cfg Config) (*Delivery, error) {
+	parsed, err := Parse(cfg.Alertmanager, cfg.File)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Directory, 0o700); err != nil {
+		return nil, fmt.Errorf("create the directory of alerts: %w", err)
+	}
+	d := &Delivery{cfg: cfg, recorder: eventrecorder.NopRecorder(), muted: marker.NewGroupMarker(), stop: make(chan struct{})}
+	d.close = sync.OnceValue(d.shutdown)
+	for _, step := range []func() error{d.openState, d.joinCluster, d.openAPI} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, d.Close())
+		}
+	}
+	if d.pipeline, err = d.startPipeline(parsed); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	d.restore()
+	d.background.Go(d.keepSnapshot)
+	return d, nil
+}
+
+// openState opens silences, the notification log and the store of alerts.
+func (d *Delivery) openState() error {
+	var err error
+	logPath, silencesPath := d.path("nflog"), d.path("silences")
+	d.log, err = nflog.New(nflog.Options{SnapshotFile: logPath, Retention: retention, Logger: d.cfg.Logger, Metrics: d.cfg.Registerer})
+	if err != nil {
+		return fmt.Errorf("open the notification log: %w", err)
+	}
+	d.silences, err = silence.New(silence.Options{
+		SnapshotFile: silencesPath, Retention: retention, Logger: d.cfg.Logger, Metrics: d.cfg.Registerer, EventRecorder: d.recorder,
+		Limits: silence.Limits{MaxSilences: func() int { return maxSilences }, MaxSilenceSizeBytes: func() int { return maxSilenceBytes }},
+	})
+	if err != nil {
+		return fmt.Errorf("open silences: %w", err)
+	}
+	d.silencer = silence.NewSilencer(d.silences, d.cfg.Logger, d.recorder)
+	d.background.Go(func() { d.log.Maintenance(maintenanceInterval, logPath, d.stop, nil) })
+	d.background.Go(func() { d.silences.Maintenance(maintenanceInterval, silencesPath, d.stop, nil) })
+	d.alerts, err = mem.NewAlerts(context.Background(), alertGCInterval, 0,
+		storeHooks{Silencer: d.silencer, admit: d.cfg.Admit, observe: d.cfg.Observe}, d.cfg.Logger, d.recorder, d.cfg.Registerer,
+		featurecontrol.NoopFlags{})
+	if err != nil {
+		return fmt.Errorf("open the store of alerts: %w", err)
+	}
+	return nil
+}
+
+func (d *Delivery) path(name string) string { return filepath.Join(d.cfg.Directory, name) }
+
+// joinCluster shares silences and the notification log with peers.
+func (d *Delivery) joinCluster() error {
+	if d.cfg.Cluster.Listen == "" {
+		return nil
+	}
+	var err error
+	d.peer, err = cluster.Create(d.cfg.Logger, d.cfg.Registerer, d.cfg.Cluster.Listen, "", d.cfg.Cluster.Peers, true,
+		cluster.DefaultPushPullInterval, cluster.DefaultGossipInterval, cluster.DefaultTCPTimeout, cluster.DefaultResolvePeersTimeout,
+		cluster.DefaultProbeTimeout, cluster.DefaultProbeInterval, nil, false, "", "")
+	if err != nil {
+		return fmt.Errorf("join the cluster: %w", err)
+	}
+	d.log.SetBroadcast(d.peer.AddState("nfl", d.log, d.cfg.Registerer).Broadcast)
+	d.silences.SetBroadcast(d.peer.AddState("sil", d.silences, d.cfg.Registerer).Broadcast)
+	if err := d.peer.Join(cluster.DefaultReconnectInterval, cluster.DefaultReconnectTimeout); err != nil {
+		d.cfg.Logger.Warn("no peer of the cluster could be reached", "err", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	d.background.Go(func() {
+		defer cancel()
+		d.peer.Settle(ctx, 10*cluster.DefaultGossipInterval)
+	})
+	d.background.Go(func() {
+		<-d.stop
+		cancel()
+	})
+	return nil
+}
+
+// clusterPeer is nil as an interface without a cluster.
+func (d *Delivery) clusterPeer() cluster.ClusterPeer {
+	if d.peer == nil {
+		return nil
+	}
+	return d.peer
+}
+
+func (d *Delivery) openAPI() error {
+	var err error
+	d.api, err = api.New(api.Options{
+		Alerts: d.alerts, Silences: d.silences, GroupMutedFunc: d.muted.Muted, Peer: d.clusterPeer(), Logger: d.cfg.Logger,
+		Registry: d.cfg.Registerer, GroupFunc: d.groups, RequestDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "alertmanager_http_request_duration_seconds", Help: "Latencies of requests to the v2 API.",
+		}, []string{"handler", "method", "code"}),
+	})
+	if err != nil {
+		return fmt.Errorf("open the API: %w", err)
+	}
+	return nil
+}
+
+// APIHandler serves Alertmanager's v2 API under /api/v2/.
+func (d *Delivery) APIHandler() http.Handler { return d.api.Register(route.New(), "/") }
+
+// Close stops delivery and writes its state to disk. Notifications under way are broken off; they are sent after the next start.
+// Further calls return what the first did.
+func (d *Delivery) Close() error { return d.close() }
+
+func (d *Delivery) shutdown() error {
+	var errs []error
+	if d.pipeline != nil {
+		d.pipeline.stop()
+		errs = append(errs, d.saveSnapshot())
+	}
+	close(d.stop)
+	if d.peer != nil {
+		errs = append(errs, d.peer.Leave(5*time.Second))
+	}
+	d.background.Wait()
+	if d.alerts != nil {
+		d.alerts.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// storeHooks lets others see every alert, whoever sent it.
+type storeHooks struct {
+	*silence.Silencer
+	admit, observe func(*alert.Alert)
+}
+
+// PreStore implements mem.AlertStoreCallback.
+func (h storeHooks) PreStore(a *alert.Alert, _ bool) error {
+	if h.admit != nil {
+		h.admit(a)
+	}
+	return nil
+}
+
+// PostStore implements mem.AlertStoreCallback.
+func (h storeHooks) PostStore(a *alert.Alert, _ bool) {
+	if h.observe != nil {
+		h.observe(a)
+	}
+}

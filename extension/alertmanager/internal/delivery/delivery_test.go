@@ -1,0 +1,401 @@
+package delivery
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/alertmanager/dispatch"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+const wait = 20 * time.Second
+
+// target is an HTTP server that keeps what it was sent.
+type target struct {
+	*httptest.Server
+	bodies chan string
+}
+
+func startTarget(t *testing.T, answer http.HandlerFunc) *target {
+	t.Helper()
+	tg := &target{bodies: make(chan string, 100)}
+	tg.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		tg.bodies <- string(body)
+		if answer != nil {
+			answer(w, r)
+		}
+	}))
+	t.Cleanup(tg.Close)
+	return tg
+}
+
+func (tg *target) next(t *testing.T) string {
+	t.Helper()
+	select {
+	case body := <-tg.bodies:
+		return body
+	case <-time.After(wait):
+		require.FailNow(t, "nothing was sent")
+		return ""
+	}
+}
+
+func decodeYAML(t *testing.T, text string) map[string]any {
+	t.Helper()
+	var raw map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(text), &raw))
+	return raw
+}
+
+func start(t *testing.T, cfg Config, config string) *Delivery {
+	t.Helper()
+	if cfg.Directory == "" {
+		cfg.Directory = t.TempDir()
+	}
+	if config != "" {
+		cfg.Alertmanager = decodeYAML(t, config)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.ExternalURL, cfg.Registerer = &url.URL{Scheme: "http", Host: "collector.example"}, prometheus.NewRegistry()
+	d, err := New(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.Close()) })
+	return d
+}
+
+func firing(name string, labels ...string) *alert.Alert {
+	set := model.LabelSet{"alertname": model.LabelValue(name), "severity": "warning"}
+	for i := 0; i < len(labels); i += 2 {
+		set[model.LabelName(labels[i])] = model.LabelValue(labels[i+1])
+	}
+	return &alert.Alert{Alert: model.Alert{
+		Labels: set, Annotations: model.LabelSet{"summary": "it is " + model.LabelValue(name)},
+		StartsAt: time.Now().Add(-time.Minute), EndsAt: time.Now().Add(time.Hour),
+	}}
+}
+
+func resolved(a *alert.Alert) *alert.Alert {
+	r := *a
+	r.EndsAt = time.Now().Add(-time.Millisecond)
+	return &r
+}
+
+const quick = "group_wait: 10ms, group_interval: 50ms, repeat_interval: 1h"
+
+func TestTheNotifiersSayWhatTheirServicesExpect(t *testing.T) {
+	hook := startTarget(t, nil)
+	slack := startTarget(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
+	pager := startTarget(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
+	told := make(chan Notification, 100)
+	d := start(t, Config{Notified: func(n Notification) { told <- n }}, `
+route: {receiver: all, `+quick+`}
+receivers:
+  - name: all
+    webhook_configs: [{url: "`+hook.URL+`"}]
+    slack_configs: [{api_url: "`+slack.URL+`", channel: "#ops", send_resolved: true}]
+    pagerduty_configs: [{url: "`+pager.URL+`", routing_key: secret-key}]
+`)
+	a := firing("DiskFull", "some.label", "x")
+	require.NoError(t, d.Send(t.Context(), a))
+
+	var message struct{ Status, Receiver string }
+	require.NoError(t, json.Unmarshal([]byte(hook.next(t)), &message))
+	assert.Equal(t, "firing", message.Status)
+	assert.Contains(t, slack.next(t), `"channel":"#ops"`)
+	var page struct {
+		DedupKey string `json:"dedup_key"`
+		Action   string `json:"event_action"`
+		Key      string `json:"routing_key"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(pager.next(t)), &page))
+	assert.Equal(t, "trigger", page.Action)
+	assert.Equal(t, "secret-key", page.Key)
+
+	require.NoError(t, d.Send(t.Context(), resolved(a)))
+	key := page.DedupKey
+	assert.Contains(t, hook.next(t), `"status":"resolved"`)
+	assert.Contains(t, slack.next(t), "RESOLVED")
+	require.NoError(t, json.Unmarshal([]byte(pager.next(t)), &page))
+	assert.Equal(t, "resolve", page.Action)
+	assert.Equal(t, key, page.DedupKey, "PagerDuty closes what it opened")
+
+	kinds := map[string]int{}
+	for range 6 {
+		n := <-told
+		require.NoError(t, n.Err)
+		assert.Equal(t, "all", n.Receiver)
+		kinds[n.Integration]++
+	}
+	assert.Equal(t, map[string]int{"webhook": 2, "slack": 2, "pagerduty": 2}, kinds)
+}
+
+func TestSeverityGroupingAndInhibitionDecideWhoIsTold(t *testing.T) {
+	urgent, calm := startTarget(t, nil), startTarget(t, nil)
+	d := start(t, Config{}, `
+route:
+  receiver: calm
+  group_by: [alertname]
+  `+strings.ReplaceAll(quick, ", ", "\n  ")+`
+  routes: [{matchers: ['severity="critical"'], receiver: urgent}]
+inhibit_rules: [{source_matchers: ['severity="critical"'], target_matchers: ['severity="warning"'], equal: [host]}]
+receivers:
+  - {name: calm, webhook_configs: [{url: "`+calm.URL+`"}]}
+  - {name: urgent, webhook_configs: [{url: "`+urgent.URL+`"}]}
+`)
+	down := firing("Down", "host", "a")
+	down.Labels["severity"] = "critical"
+	require.NoError(t, d.Send(t.Context(), down))
+	assert.Contains(t, urgent.next(t), "Down")
+	require.NoError(t, d.Send(t.Context(), firing("Slow", "host", "a"), firing("Slow", "host", "b"), firing("Slow", "host", "c")))
+	var body string
+	for !strings.Contains(body, `"host":"b"`) || !strings.Contains(body, `"host":"c"`) {
+		body = calm.next(t)
+		assert.Contains(t, body, `"groupLabels":{"alertname":"Slow"}`)
+	}
+	assert.NotContains(t, body, `"host":"a"`, "muted by what is worse on the same host")
+
+	reasons := map[string]bool{}
+	for _, a := range d.Active() {
+		reasons[a.LabelMap()["host"]+string(a.Labels["alertname"])] = len(a.InhibitedBy) > 0
+	}
+	assert.Equal(t, map[string]bool{"aDown": false, "aSlow": true, "bSlow": false, "cSlow": false}, reasons)
+}
+
+func TestATargetThatHangsOrFailsDelaysNobodyElse(t *testing.T) {
+	release := make(chan struct{})
+	hanging := startTarget(t, func(http.ResponseWriter, *http.Request) { <-release })
+	failing := startTarget(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	good := startTarget(t, nil)
+	failed := make(chan Notification, 100)
+	d := start(t, Config{Notified: func(n Notification) {
+		if n.Err != nil {
+			failed <- n
+		}
+	}}, `
+route: {receiver: all, group_by: [alertname], `+quick+`}
+receivers:
+  - {name: all, webhook_configs: [{url: "`+hanging.URL+`"}, {url: "`+failing.URL+`"}, {url: "`+good.URL+`"}]}
+`)
+	t.Cleanup(func() { close(release) })
+	require.NoError(t, d.Send(t.Context(), firing("A"), firing("B")))
+	hanging.next(t)
+	both := good.next(t) + good.next(t)
+	assert.Contains(t, both, `"alertname":"A"`)
+	assert.Contains(t, both, `"alertname":"B"`)
+	assert.ErrorContains(t, (<-failed).Err, "400")
+	require.NoError(t, d.Close(), "a target that hangs does not hold up the end either")
+}
+
+func TestASilenceMutesUntilItIsTakenBack(t *testing.T) {
+	hook := startTarget(t, nil)
+	d := start(t, Config{}, `{route: {receiver: all, `+quick+`}, receivers: [{name: all, webhook_configs: [{url: "`+hook.URL+`"}]}]}`)
+	id, err := d.Silence(t.Context(), "", model.LabelSet{"alertname": "Quiet"}, time.Now().Add(time.Hour), "ann", "because")
+	require.NoError(t, err)
+	require.NoError(t, d.Send(t.Context(), firing("Quiet"), firing("Loud")))
+	body := hook.next(t)
+	assert.Contains(t, body, "Loud")
+	assert.NotContains(t, body, "Quiet")
+	for _, a := range d.Active() {
+		assert.Equal(t, a.Labels["alertname"] == "Quiet", len(a.SilencedBy) == 1)
+	}
+	require.NoError(t, d.Unsilence(t.Context(), id))
+	assert.Contains(t, hook.next(t), "Quiet")
+	_, err = d.Silence(t.Context(), "no such", model.LabelSet{"a": "b"}, time.Now().Add(time.Hour), "ann", "because")
+	require.Error(t, err)
+	require.Error(t, d.Unsilence(t.Context(), "no such"))
+}
+
+func TestTheV2APITakesAndListsAlerts(t *testing.T) {
+	d := start(t, Config{}, "")
+	server := httptest.NewServer(d.APIHandler())
+	t.Cleanup(server.Close)
+	body := `[{"labels":{"alertname":"FromOutside"},"startsAt":"` + time.Now().Format(time.RFC3339) + `"}]`
+	response, err := http.Post(server.URL+"/api/v2/alerts", "application/json", strings.NewReader(body))
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	for _, path := range []string{"/api/v2/alerts", "/api/v2/alerts/groups"} {
+		require.Eventually(t, func() bool {
+			response, err := http.Get(server.URL + path)
+			if err != nil {
+				return false
+			}
+			defer response.Body.Close()
+			var listed bytes.Buffer
+			_, _ = listed.ReadFrom(response.Body)
+			return strings.Contains(listed.String(), "FromOutside")
+		}, wait, 10*time.Millisecond, path)
+	}
+	response, err = http.Get(server.URL + "/api/v2/status")
+	require.NoError(t, err)
+	defer response.Body.Close()
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+}
+
+func TestSecretsAreInNoAnswer(t *testing.T) {
+	d := start(t, Config{}, `
+route: {receiver: all}
+receivers: [{name: all, pagerduty_configs: [{routing_key: very-secret}], webhook_configs: [{url: "http://user:very-secret@127.0.0.1:1/"}]}]
+`)
+	server := httptest.NewServer(d.APIHandler())
+	t.Cleanup(server.Close)
+	response, err := http.Get(server.URL + "/api/v2/status")
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	assert.Contains(t, string(body), "pagerduty_configs")
+	assert.NotContains(t, string(body), "routing_key: very-secret")
+}
+
+func TestNothingIsSentTwiceAfterARestartAndARecoveryMeanwhileIsTold(t *testing.T) {
+	hook := startTarget(t, nil)
+	directory := t.TempDir()
+	config := `{route: {receiver: all, group_by: [alertname], ` + quick + `}, receivers: [{name: all, webhook_configs: [{url: "` + hook.URL + `"}]}]}`
+	told := make(chan Notification, 10)
+	cfg := Config{Directory: directory, Grace: 500 * time.Millisecond, Notified: func(n Notification) { told <- n }}
+	d := start(t, cfg, config)
+	stays := firing("Stays")
+	require.NoError(t, d.Send(t.Context(), stays, firing("Recovers")))
+	hook.next(t)
+	hook.next(t)
+	<-told
+	<-told
+	_, err := d.Silence(t.Context(), "", model.LabelSet{"alertname": "Other"}, time.Now().Add(time.Hour), "ann", "kept")
+	require.NoError(t, err)
+	require.NoError(t, d.Close())
+
+	// As if it had ended some time ago: what nobody reports again is over after the grace time.
+	path := filepath.Join(directory, "alerts.json")
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var saved []*alert.Alert
+	require.NoError(t, json.Unmarshal(content, &saved))
+	require.Len(t, saved, 2)
+	for _, a := range saved {
+		a.EndsAt = time.Now().Add(-time.Second)
+	}
+	content, err = json.Marshal(saved)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+
+	d = start(t, cfg, config)
+	require.Len(t, d.Active(), 2, "back at once")
+	// Until they are grouped: the dispatcher may take two reports of one moment in either order.
+	require.Eventually(t, func() bool {
+		groups, _, err := d.groups(t.Context(), func(*dispatch.Route) bool { return true }, func(*alert.Alert, time.Time) bool { return true })
+		return err == nil && len(groups) == 2
+	}, wait, time.Millisecond)
+	require.NoError(t, d.Send(t.Context(), stays))
+	body := hook.next(t)
+	assert.Contains(t, body, "Recovers")
+	assert.Contains(t, body, `"status":"resolved"`)
+	assert.Empty(t, hook.bodies, "what goes on has been told before")
+	silences, _, err := d.silences.Query(t.Context())
+	require.NoError(t, err)
+	assert.Len(t, silences, 1)
+}
+
+func TestASnapshotThatCannotBeReadIsLeftBehind(t *testing.T) {
+	directory := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(directory, "alerts.json"), []byte("{"), 0o600))
+	var log bytes.Buffer
+	d := start(t, Config{Directory: directory, Logger: slog.New(slog.NewTextHandler(&log, nil))}, "")
+	assert.Empty(t, d.Active())
+	require.NoError(t, d.Close())
+	assert.Contains(t, log.String(), "are forgotten")
+}
+
+func TestConfigurationsAreCheckedAsAlertmanagerDoes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "alertmanager.yml")
+	require.NoError(t, os.WriteFile(file, []byte("route: {receiver: a}\nreceivers: [{name: a}]\n"), 0o600))
+	_, err := Parse(nil, file)
+	require.NoError(t, err)
+	_, err = Parse(nil, "")
+	require.NoError(t, err, "nobody is told")
+	for want, test := range map[string]struct {
+		raw  string
+		file string
+	}{
+		"exclude each other":              {"{route: {receiver: a}}", file},
+		"no such file":                    {"", "/no/such/file"},
+		`undefined receiver "b" used`:     {"{route: {receiver: b}, receivers: [{name: a}]}", ""},
+		"field colour not found":          {"{route: {receiver: a}, receivers: [{name: a}], colour: 1}", ""},
+		"`alertmanager`::templates":       {"{route: {receiver: a}, receivers: [{name: a}], templates: ['" + file + "x', '[']}", ""},
+		"missing to address in email":     {"{route: {receiver: a}, receivers: [{name: a, email_configs: [{}]}]}", ""},
+		"bad matcher format":              {"{route: {receiver: a, routes: [{matchers: ['x']}]}, receivers: [{name: a}]}", ""},
+		"cannot have continue in root ro": {"{route: {receiver: a, continue: true}, receivers: [{name: a}]}", ""},
+	} {
+		var raw map[string]any
+		if test.raw != "" {
+			raw = decodeYAML(t, test.raw)
+		}
+		_, err := Parse(raw, test.file)
+		assert.ErrorContains(t, err, want)
+	}
+	_, err = New(Config{Alertmanager: map[string]any{"route": 1}})
+	require.Error(t, err)
+	_, err = New(Config{Directory: "/dev/null/x"})
+	require.Error(t, err)
+}
+
+func TestAddressesThatAreNoTargetAreRefused(t *testing.T) {
+	for address, ok := range map[string]bool{
+		"127.0.0.1": true, "10.0.0.1": true, "1.1.1.1": true, "::1": true, "2001:db8::1": true,
+		"169.254.169.254": false, "::ffff:169.254.169.254": false, "fe80::1": false, "224.0.0.1": false, "0.0.0.0": false, "::": false,
+		"fd00:ec2::254": false, "100.100.100.200": false, "168.63.129.16": false, "192.0.0.192": false,
+	} {
+		assert.Equal(t, ok, forbidden(netip.MustParseAddr(address)) == nil, address)
+	}
+	failed := make(chan Notification, 10)
+	d := start(t, Config{Notified: func(n Notification) { failed <- n }}, `
+global: {smtp_smarthost: "169.254.1.1:25", smtp_from: a@example.com, smtp_require_tls: false}
+route: {receiver: all, `+quick+`}
+receivers: [{name: all, webhook_configs: [{url: "http://169.254.169.254/latest"}], email_configs: [{to: b@example.com}]}]
+`)
+	require.NoError(t, d.Send(t.Context(), firing("A")))
+	seen := map[string]bool{}
+	for len(seen) < 2 {
+		n := <-failed
+		require.ErrorContains(t, n.Err, "link-local")
+		seen[n.Integration] = true
+	}
+	require.NoError(t, resolvesToForbidden(t.Context(), "localhost"))
+	require.NoError(t, resolvesToForbidden(t.Context(), "no.such.host.invalid"), "the dial says so")
+}
+
+func TestHooksSeeEveryAlertAndMayEndIt(t *testing.T) {
+	var seen []string
+	d := start(t, Config{
+		Admit:   func(a *alert.Alert) { a.EndsAt = time.Now().Add(-time.Second) },
+		Observe: func(a *alert.Alert) { seen = append(seen, a.Name()) },
+	}, "")
+	require.NoError(t, d.Send(t.Context(), firing("A")))
+	assert.Equal(t, []string{"A"}, seen)
+	assert.Empty(t, d.Active())
+	a, found := d.Get(firing("A").Fingerprint())
+	require.True(t, found)
+	assert.Equal(t, "A", a.Name())
+	_, found = d.Get(1)
+	assert.False(t, found)
+	require.ErrorContains(t, d.Send(t.Context(), &alert.Alert{}), "start time missing")
+}

@@ -1,0 +1,135 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	amconfig "github.com/prometheus/alertmanager/config"
+	"github.com/prometheus/alertmanager/config/receiver"
+	"github.com/prometheus/alertmanager/dispatch"
+	"github.com/prometheus/alertmanager/featurecontrol"
+	"github.com/prometheus/alertmanager/inhibit"
+	"github.com/prometheus/alertmanager/notify"
+	"github.com/prometheus/alertmanager/template"
+	"github.com/prometheus/alertmanager/timeinterval"
+	commoncfg "github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+)
+
+// pipeline is what a configuration describes: who is told what, and when not.
+type pipeline struct {
+	inhibitor  *inhibit.Inhibitor
+	dispatcher *dispatch.Dispatcher
+	stages     notify.Stage
+	// underWay is held for reading by each notification. The dispatcher does not wait for those when it stops, and what was sent but
+	// not written to the notification log yet would be sent again after the next start.
+	underWay sync.RWMutex
+}
+
+// Exec implements notify.Stage.
+func (p *pipeline) Exec(ctx context.Context, l *slog.Logger, alerts ...*alert.Alert) (context.Context, []*alert.Alert, error) {
+	p.underWay.RLock()
+	defer p.underWay.RUnlock()
+	return p.stages.Exec(ctx, l, alerts...)
+}
+
+// stop breaks off notifications and waits until none is under way.
+func (p *pipeline) stop() {
+	p.dispatcher.Stop()
+	p.underWay.Lock()
+	p.underWay.Unlock() //nolint:staticcheck // waiting is all that is wanted
+	p.inhibitor.Stop()
+}
+
+func (d *Delivery) startPipeline(parsed *amconfig.Config) (*pipeline, error) {
+	templates, err := template.FromGlobs(parsed.Templates)
+	if err != nil {
+		return nil, fmt.Errorf("read templates: %w", err)
+	}
+	templates.ExternalURL = d.cfg.ExternalURL
+	routes := dispatch.NewRoute(parsed.Route, nil)
+	receivers, err := d.integrations(parsed, routes, templates)
+	if err != nil {
+		return nil, err
+	}
+	intervals := map[string][]timeinterval.TimeInterval{}
+	for _, interval := range parsed.MuteTimeIntervals {
+		intervals[interval.Name] = interval.TimeIntervals
+	}
+	for _, interval := range parsed.TimeIntervals {
+		intervals[interval.Name] = interval.TimeIntervals
+	}
+
+	wait := func() time.Duration { return 0 }
+	var peer notify.Peer
+	if d.peer != nil {
+		wait, peer = func() time.Duration { return time.Duration(d.peer.Position()) * peerTimeout }, d.peer
+	}
+	p := &pipeline{inhibitor: inhibit.NewInhibitor(d.alerts, parsed.InhibitRules, d.cfg.Logger, d.recorder)}
+	p.stages = notify.NewPipelineBuilder(d.cfg.Registerer, featurecontrol.NoopFlags{}, d.recorder).New(
+		receivers, wait, p.inhibitor, d.silencer, timeinterval.NewIntervener(intervals), d.muted, d.log, peer)
+	timeout := func(t time.Duration) time.Duration { return max(t, notify.MinTimeout) + wait() }
+	p.dispatcher = dispatch.NewDispatcher(d.alerts, routes, p, d.muted, timeout, alertGCInterval, nil, d.cfg.Logger, d.recorder,
+		dispatch.NewDispatcherMetrics(false, d.cfg.Registerer, featurecontrol.NoopFlags{}), templates)
+
+	d.api.Update(parsed, func(ctx context.Context, labels model.LabelSet) {
+		p.inhibitor.Mutes(ctx, labels)
+		d.silencer.Mutes(ctx, labels)
+	})
+	// The inhibitor first, so that nothing is notified that it would have muted.
+	d.background.Go(p.inhibitor.Run)
+	p.inhibitor.WaitForLoading()
+	d.background.Go(func() { p.dispatcher.Run(time.Now()) })
+	p.dispatcher.WaitForLoading()
+	return p, nil
+}
+
+// integrations builds the notifiers of the receivers that some route uses.
+func (d *Delivery) integrations(parsed *amconfig.Config, routes *dispatch.Route, templates *template.Template) (map[string][]notify.Integration, error) {
+	used := map[string]bool{}
+	routes.Walk(func(r *dispatch.Route) { used[r.RouteOpts.Receiver] = true })
+	built := map[string][]notify.Integration{}
+	for _, r := range parsed.Receivers {
+		if !used[r.Name] {
+			continue
+		}
+		plain, err := receiver.BuildReceiverIntegrations(r, templates, d.cfg.Logger, commoncfg.WithDialContextFunc(guardedDial))
+		if err != nil {
+			return nil, fmt.Errorf("receiver %q: %w", r.Name, err)
+		}
+		for i := range plain {
+			observed := &observedNotifier{Integration: &plain[i], receiver: r.Name, notified: d.cfg.Notified}
+			if plain[i].Name() == "email" {
+				observed.host = r.EmailConfigs[plain[i].Index()].Smarthost.Host
+			}
+			built[r.Name] = append(built[r.Name], notify.NewIntegration(observed, &plain[i], plain[i].Name(), plain[i].Index(), r.Name))
+		}
+	}
+	return built, nil
+}
+
+// observedNotifier tells what became of each attempt to notify.
+type observedNotifier struct {
+	*notify.Integration
+	receiver string
+	host     string // to look up before, for notifiers that dial by themselves
+	notified func(Notification)
+}
+
+// Notify implements notify.Notifier.
+func (o *observedNotifier) Notify(ctx context.Context, alerts ...*alert.Alert) (retry bool, err error) {
+	if o.host != "" {
+		err = resolvesToForbidden(ctx, o.host)
+	}
+	if err == nil {
+		retry, err = o.Integration.Notify(ctx, alerts...)
+	}
+	if o.notified != nil {
+		o.notified(Notification{Receiver: o.receiver, Integration: o.Name(), Alerts: alerts, Err: err})
+	}
+	return retry, err
+}

@@ -1,0 +1,78 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+)
+
+// keepSnapshot writes the active alerts to disk now and then. Alertmanager itself relies on its senders to repeat them, which
+// here would lose the recovery of an alert during a restart.
+func (d *Delivery) keepSnapshot() {
+	ticker := time.NewTicker(maintenanceInterval)
+	defer ticker.Stop()
+	failing := false
+	for {
+		select {
+		case <-d.stop:
+			return
+		case <-ticker.C:
+		}
+		err := d.saveSnapshot()
+		if err != nil && !failing {
+			d.cfg.Logger.Error("active alerts cannot be written to disk: a restart may forget recoveries", "err", err)
+		}
+		failing = err != nil
+	}
+}
+
+func (d *Delivery) saveSnapshot() error {
+	active := []*alert.Alert{}
+	for _, a := range d.pending() {
+		if !a.Resolved() {
+			active = append(active, a)
+		}
+	}
+	content, err := json.Marshal(active)
+	if err != nil {
+		return fmt.Errorf("encode active alerts: %w", err)
+	}
+	// Renamed into place: a kill in between leaves the old file whole.
+	temporary := d.path("alerts.json.new")
+	if err := os.WriteFile(temporary, content, 0o600); err != nil {
+		return fmt.Errorf("write active alerts: %w", err)
+	}
+	return os.Rename(temporary, d.path("alerts.json"))
+}
+
+// restore brings back the alerts that were active when the process ended. Those that nobody reports again within the grace
+// time are over, and are told as resolved.
+func (d *Delivery) restore() {
+	content, err := os.ReadFile(d.path("alerts.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	var active []*alert.Alert
+	if err == nil {
+		err = json.Unmarshal(content, &active)
+	}
+	if err == nil {
+		graceEnd := time.Now().Add(d.cfg.Grace)
+		for _, a := range active {
+			if a.EndsAt.Before(graceEnd) {
+				a.EndsAt = graceEnd
+			}
+			a.Timeout = true
+		}
+		err = d.Send(context.Background(), active...)
+	}
+	if err != nil {
+		d.cfg.Logger.Warn("alerts that were active before the restart are forgotten", "err", err)
+	}
+}

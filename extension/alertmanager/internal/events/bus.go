@@ -1,0 +1,106 @@
+// Package events tells what happens to alerts to whoever listens.
+package events
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Kind is what happened.
+type Kind string
+
+// What happens to an alert, in the order in which it can happen.
+const (
+	Pending      Kind = "pending" // the condition holds, `for` is not over yet
+	Firing       Kind = "firing"
+	Notified     Kind = "notified"
+	NotifyFailed Kind = "notify_failed"
+	Acknowledged Kind = "acknowledged"
+	Escalated    Kind = "escalated"
+	Resolved     Kind = "resolved"
+)
+
+// Event is something that happened to an alert. Receivers must not change the maps.
+type Event struct {
+	Time time.Time `json:"time"`
+	Kind Kind      `json:"kind"`
+	// Incident identifies the alert from firing to recovery; it is empty for a pending one.
+	Incident    string            `json:"incident,omitempty"`
+	Name        string            `json:"name"`
+	Severity    string            `json:"severity,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Who and Why are of an acknowledgement or of a resolution by hand.
+	Who string `json:"who,omitempty"`
+	Why string `json:"why,omitempty"`
+	// Receiver and Integration are where a notification went, Error why it did not arrive.
+	Receiver    string `json:"receiver,omitempty"`
+	Integration string `json:"integration,omitempty"`
+	Error       string `json:"error,omitempty"`
+}
+
+// bufferSize is how many events a subscriber may be behind before it loses some.
+const bufferSize = 256
+
+// maxSubscribers bounds the memory of the bus.
+const maxSubscribers = 256
+
+// Bus hands events to subscribers. It never waits: a subscriber that does not keep up loses events. The zero value is ready;
+// all methods may be called at the same time.
+type Bus struct {
+	mu          sync.Mutex
+	subscribers map[chan Event]struct{}
+	lost        int64
+	refused     int64
+}
+
+// Stats are figures of a bus; Lost and Refused count since the start.
+type Stats struct {
+	Subscribers, MaxSubscribers int
+	Lost, Refused               int64
+}
+
+// Publish hands an event to every subscriber that has room for it.
+func (b *Bus) Publish(e Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for s := range b.subscribers {
+		select {
+		case s <- e:
+		default:
+			b.lost++
+		}
+	}
+}
+
+// Subscribe returns the events from now on. The channel is closed when ctx is done, or at once when there are too many
+// subscribers.
+func (b *Bus) Subscribe(ctx context.Context) <-chan Event {
+	s := make(chan Event, bufferSize)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.subscribers) >= maxSubscribers || ctx.Err() != nil {
+		b.refused++
+		close(s)
+		return s
+	}
+	if b.subscribers == nil {
+		b.subscribers = map[chan Event]struct{}{}
+	}
+	b.subscribers[s] = struct{}{}
+	context.AfterFunc(ctx, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.subscribers, s)
+		close(s)
+	})
+	return s
+}
+
+// Stats returns the figures of now.
+func (b *Bus) Stats() Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Stats{Subscribers: len(b.subscribers), MaxSubscribers: maxSubscribers, Lost: b.lost, Refused: b.refused}
+}

@@ -1,0 +1,52 @@
+package events
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestASubscriberGetsWhatHappensUntilItsContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b Bus
+		b.Publish(Event{Name: "before"})
+		ctx, cancel := context.WithCancel(t.Context())
+		s := b.Subscribe(ctx)
+		b.Publish(Event{Name: "a", Kind: Firing})
+		assert.Equal(t, Event{Name: "a", Kind: Firing}, <-s)
+		assert.Equal(t, 1, b.Stats().Subscribers)
+		cancel()
+		synctest.Wait()
+		_, open := <-s
+		assert.False(t, open)
+		assert.Equal(t, Stats{MaxSubscribers: maxSubscribers}, b.Stats())
+		b.Publish(Event{Name: "after"})
+	})
+}
+
+func TestASlowSubscriberLosesEventsAndHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b Bus
+		slow, quick := b.Subscribe(t.Context()), b.Subscribe(t.Context())
+		for range bufferSize + 10 {
+			b.Publish(Event{})
+			<-quick
+		}
+		assert.EqualValues(t, 10, b.Stats().Lost)
+		assert.Len(t, slow, bufferSize)
+	})
+}
+
+func TestSubscribersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b Bus
+		for range maxSubscribers {
+			b.Subscribe(t.Context())
+		}
+		_, open := <-b.Subscribe(t.Context())
+		assert.False(t, open)
+		assert.EqualValues(t, 1, b.Stats().Refused)
+	})
+}

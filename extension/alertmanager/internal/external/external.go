@@ -1,0 +1,105 @@
+// Package external sends alerts to Alertmanagers that run elsewhere, with Prometheus's notifier.
+package external
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"github.com/prometheus/prometheus/notifier"
+	"go.yaml.in/yaml/v3"
+)
+
+// Config names the Alertmanagers.
+type Config struct {
+	// Alertmanagers are URLs such as http://alertmanager:9093. Every one gets every alert, as members of a cluster must.
+	Alertmanagers []string `mapstructure:"alertmanagers"`
+}
+
+// queueCapacity is how many alerts wait for the Alertmanagers; the oldest are dropped beyond that, and counted.
+const queueCapacity = 10_000
+
+// Validate returns all faults.
+func (c *Config) Validate() error {
+	var errs []error
+	for i, address := range c.Alertmanagers {
+		u, err := url.Parse(address)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			errs = append(errs, fmt.Errorf("`external::alertmanagers::%d` must be an http or https URL, found %q", i, address))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Sender sends alerts in the background.
+type Sender struct {
+	manager *notifier.Manager
+	running sync.WaitGroup
+}
+
+// Start starts a sender for a valid configuration.
+func Start(c Config, logger *slog.Logger, registerer prometheus.Registerer) (*Sender, error) {
+	parsed, targets, err := prometheusConfig(c.Alertmanagers)
+	if err != nil {
+		return nil, fmt.Errorf("configure the external Alertmanagers: %w", err)
+	}
+	s := &Sender{manager: notifier.NewManager(
+		&notifier.Options{QueueCapacity: queueCapacity, DrainOnShutdown: true, Registerer: registerer}, model.UTF8Validation, logger)}
+	if err := s.manager.ApplyConfig(parsed); err != nil {
+		return nil, fmt.Errorf("configure the external Alertmanagers: %w", err)
+	}
+	found := make(chan map[string][]*targetgroup.Group, 1)
+	found <- targets
+	s.running.Go(func() { s.manager.Run(found) })
+	return s, nil
+}
+
+// Send queues alerts. It does not block.
+func (s *Sender) Send(alerts ...*notifier.Alert) { s.manager.Send(alerts...) }
+
+// Stop sends what is queued and ends.
+func (s *Sender) Stop() {
+	s.manager.Stop()
+	s.running.Wait()
+}
+
+// prometheusConfig returns Prometheus's configuration, through YAML as its types take their defaults from that, and the address
+// of each Alertmanager.
+func prometheusConfig(addresses []string) (*config.Config, map[string][]*targetgroup.Group, error) {
+	var alertmanagers []any
+	hosts := make([]string, len(addresses))
+	for i, address := range addresses {
+		u, err := url.Parse(address)
+		if err != nil {
+			return nil, nil, err
+		}
+		one := map[string]any{"scheme": u.Scheme, "api_version": "v2", "path_prefix": u.Path}
+		if password, ok := u.User.Password(); ok {
+			one["basic_auth"] = map[string]any{"username": u.User.Username(), "password": password}
+		}
+		alertmanagers, hosts[i] = append(alertmanagers, one), u.Host
+	}
+	content, err := yaml.Marshal(map[string]any{"alerting": map[string]any{"alertmanagers": alertmanagers}})
+	if err != nil {
+		return nil, nil, err
+	}
+	parsed, err := config.Load(string(content), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, err
+	}
+	byConfig := map[*config.AlertmanagerConfig]string{}
+	for i, c := range parsed.AlertingConfig.AlertmanagerConfigs {
+		byConfig[c] = hosts[i]
+	}
+	targets := map[string][]*targetgroup.Group{}
+	for key, c := range parsed.AlertingConfig.AlertmanagerConfigs.ToMap() {
+		targets[key] = []*targetgroup.Group{{Targets: []model.LabelSet{{model.AddressLabel: model.LabelValue(byConfig[c])}}}}
+	}
+	return parsed, targets, nil
+}

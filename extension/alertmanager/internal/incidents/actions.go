@@ -1,0 +1,125 @@
+package incidents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/common/model"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/events"
+)
+
+// ErrUnknown says that there is no active incident of that ID.
+var ErrUnknown = errors.New("no active alert has this ID")
+
+// find returns a copy of an active incident and what its alerts have in common.
+func (t *Tracker) find(id string) (Incident, model.LabelSet, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.active {
+		if f.Incident.ID == id {
+			return f.Incident, f.base(), nil
+		}
+	}
+	return Incident{}, nil, fmt.Errorf("%w: %q", ErrUnknown, id)
+}
+
+// update changes an active incident, if it still is.
+func (t *Tracker) update(id string, change func(*Incident)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.active {
+		if f.Incident.ID == id {
+			change(&f.Incident)
+			t.dirty = true
+		}
+	}
+}
+
+// Acknowledge says that somebody takes care: nobody is notified again until the alert recovers, or until a time if that is not
+// zero. Escalation steps stay quiet, too.
+func (t *Tracker) Acknowledge(ctx context.Context, id, who, why string, until time.Time) error {
+	now := time.Now()
+	if who == "" {
+		return errors.New("`who` must not be empty")
+	}
+	if !until.IsZero() && !until.After(now) {
+		return fmt.Errorf("`until` must be in the future, found %s", until.Format(time.RFC3339))
+	}
+	incident, common, err := t.find(id)
+	if err != nil {
+		return err
+	}
+	end := until
+	if end.IsZero() {
+		end = now.Add(ackLease)
+	}
+	replaced := ""
+	if incident.Acknowledgement != nil {
+		replaced = incident.Acknowledgement.Silence
+	}
+	silence, err := t.delivery.Silence(ctx, replaced, common, end, who, comment(why))
+	if err != nil {
+		return fmt.Errorf("silence the alert: %w", err)
+	}
+	t.update(id, func(i *Incident) {
+		i.Acknowledgement = &Acknowledgement{Who: who, Why: why, At: now, Until: until, Silence: silence, silencedUntil: end}
+	})
+	e := incident.event(events.Acknowledged, now)
+	e.Who, e.Why = who, why
+	t.cfg.Bus.Publish(e)
+	return nil
+}
+
+func comment(why string) string {
+	if why == "" {
+		return "acknowledged"
+	}
+	return "acknowledged: " + why
+}
+
+// renew prolongs the silence of an acknowledgement that lasts until recovery.
+func (t *Tracker) renew(ctx context.Context, incident *Incident, end time.Time) {
+	_, common, err := t.find(incident.ID)
+	if err != nil {
+		return // it has recovered meanwhile
+	}
+	renewed := *incident.Acknowledgement
+	renewed.Silence, err = t.delivery.Silence(ctx, renewed.Silence, common, end, renewed.Who, comment(renewed.Why))
+	if err != nil {
+		t.cfg.Logger.Error("an acknowledgement cannot be renewed", "alert", incident.Name, "err", err)
+		return
+	}
+	renewed.silencedUntil = end
+	t.update(incident.ID, func(i *Incident) { i.Acknowledgement = &renewed })
+}
+
+// Resolve ends an incident by hand. Its alerts stay quiet until their rule clears; when it is met again after that, it fires.
+func (t *Tracker) Resolve(ctx context.Context, id, who, why string) error {
+	now := time.Now()
+	if who == "" {
+		return errors.New("`who` must not be empty")
+	}
+	incident, common, err := t.find(id)
+	if err != nil {
+		return err
+	}
+	var alerts []*alert.Alert
+	t.mu.Lock()
+	key := common.Fingerprint()
+	t.suppressed[key] = suppression{At: now, Seen: now}
+	if f := t.active[key]; f != nil {
+		f.Incident.ResolvedBy, f.Incident.ResolvedAs = who, why
+		for _, m := range f.Alerts {
+			alerts = append(alerts, &alert.Alert{Alert: model.Alert{
+				Labels: m.Labels, Annotations: m.Annotations, StartsAt: incident.StartedAt, EndsAt: now,
+			}})
+		}
+	}
+	t.dirty = true
+	t.mu.Unlock()
+	return t.delivery.Send(ctx, alerts...)
+}

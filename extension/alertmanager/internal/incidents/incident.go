@@ -1,0 +1,77 @@
+package incidents
+
+import (
+	"maps"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/events"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/rules"
+)
+
+// SeverityLabel is the label that says how bad an alert is.
+const SeverityLabel = "severity"
+
+// Incident is an alert from firing to recovery.
+type Incident struct {
+	// ID is the fingerprint of the labels without severity, and the start.
+	ID          string            `json:"id"`
+	Name        string            `json:"name"`
+	Severity    string            `json:"severity,omitempty"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Source      string            `json:"source,omitempty"` // the generator's URL
+	StartedAt   time.Time         `json:"started_at"`
+	ResolvedAt  time.Time         `json:"resolved_at,omitzero"`
+	EscalatedAt time.Time         `json:"escalated_at,omitzero"`
+	// ResolvedBy is who resolved it by hand; empty for a recovery.
+	ResolvedBy string `json:"resolved_by,omitempty"`
+	ResolvedAs string `json:"resolved_because,omitempty"`
+	// Acknowledgement is nil while nobody has acknowledged.
+	Acknowledgement *Acknowledgement `json:"acknowledgement,omitempty"`
+}
+
+// Acknowledgement says that somebody takes care. It does not change; a new one takes its place.
+type Acknowledgement struct {
+	Who string    `json:"who"`
+	Why string    `json:"why,omitempty"`
+	At  time.Time `json:"at"`
+	// Until is when it ends; zero is on recovery.
+	Until time.Time `json:"until,omitzero"`
+	// Silence is the ID of the silence that keeps notifications away meanwhile.
+	Silence string `json:"silence,omitempty"`
+	// silencedUntil is when the silence ends; unknown after a restart, which renews it.
+	silencedUntil time.Time
+}
+
+// base is what an alert and the steps of its escalation have in common.
+func base(labels model.LabelSet) model.LabelSet {
+	common := maps.Clone(labels)
+	delete(common, SeverityLabel)
+	delete(common, rules.EscalationLabel)
+	return common
+}
+
+func plain(labels model.LabelSet) map[string]string {
+	m := make(map[string]string, len(labels))
+	for name, value := range labels {
+		m[string(name)] = string(value)
+	}
+	return m
+}
+
+func labelSet(labels map[string]string) model.LabelSet {
+	set := make(model.LabelSet, len(labels))
+	for name, value := range labels {
+		set[model.LabelName(name)] = model.LabelValue(value)
+	}
+	return set
+}
+
+// event describes the incident as it is.
+func (i *Incident) event(kind events.Kind, now time.Time) events.Event {
+	return events.Event{
+		Time: now, Kind: kind, Incident: i.ID, Name: i.Name, Severity: i.Severity, Labels: i.Labels, Annotations: i.Annotations,
+	}
+}

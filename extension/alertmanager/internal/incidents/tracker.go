@@ -1,0 +1,296 @@
+package incidents
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/common/model"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/delivery"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/events"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/rules"
+)
+
+const (
+	// sweepInterval is how often alerts are looked through for what nobody reports: those that ended by time.
+	sweepInterval = 5 * time.Second
+	// ackLease is how long an acknowledgement until recovery silences at a time; it is renewed while the alert fires.
+	ackLease = 30 * time.Minute
+	// maxActive bounds the incidents that are followed; further ones are delivered all the same.
+	maxActive = 20_000
+)
+
+// Delivery is what the tracker asks of delivery.
+type Delivery interface {
+	Silence(ctx context.Context, id string, labels model.LabelSet, until time.Time, who, why string) (string, error)
+	Unsilence(ctx context.Context, id string) error
+	Send(ctx context.Context, alerts ...*alert.Alert) error
+}
+
+// Config describes a tracker.
+type Config struct {
+	Directory string
+	Bus       *events.Bus
+	Logger    *slog.Logger
+	// MaxHistory bounds the resolved incidents that are kept.
+	MaxHistory int
+}
+
+// followed is an active incident and its alerts by fingerprint.
+type followed struct {
+	Incident Incident                     `json:"incident"`
+	Alerts   map[model.Fingerprint]member `json:"alerts"`
+}
+
+// member is an alert of an incident.
+type member struct {
+	Labels      model.LabelSet `json:"labels"`
+	Annotations model.LabelSet `json:"annotations"`
+	EndsAt      time.Time      `json:"ends_at"`
+}
+
+// base is what the alerts of the incident have in common.
+func (f *followed) base() model.LabelSet {
+	for _, m := range f.Alerts {
+		return base(m.Labels)
+	}
+	return nil
+}
+
+// suppression keeps an alert resolved that somebody resolved by hand, until its rule clears or nobody reports it any more.
+type suppression struct {
+	At   time.Time `json:"at"`
+	Seen time.Time `json:"seen"`
+}
+
+// Tracker follows incidents. All methods may be called at the same time.
+type Tracker struct {
+	cfg     Config
+	history *history
+
+	mu         sync.Mutex
+	active     map[model.Fingerprint]*followed // by the fingerprint of their base
+	suppressed map[model.Fingerprint]suppression
+	pending    map[string]bool
+	untracked  int64
+	dirty      bool
+	saveFailed bool
+
+	delivery Delivery
+	pendings func() []events.Event
+}
+
+// New reads what an earlier run has left in the directory.
+func New(cfg Config) (*Tracker, error) {
+	h, err := openHistory(cfg.Directory, cfg.MaxHistory)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tracker{
+		cfg: cfg, history: h,
+		active: map[model.Fingerprint]*followed{}, suppressed: map[model.Fingerprint]suppression{}, pending: map[string]bool{},
+	}
+	if err := t.load(); err != nil {
+		cfg.Logger.Warn("incidents of an earlier run are forgotten", "err", err)
+	}
+	return t, nil
+}
+
+// Run looks for what nobody reports until ctx is done, and keeps the state on disk. pendings lists the alerts that wait for
+// their `for`.
+func (t *Tracker) Run(ctx context.Context, d Delivery, pendings func() []events.Event) {
+	t.mu.Lock()
+	t.delivery, t.pendings = d, pendings
+	t.mu.Unlock()
+	ticker := time.NewTicker(sweepInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			t.saveIfDirty()
+			return
+		case <-ticker.C:
+			t.sweep(ctx)
+			t.saveIfDirty()
+		}
+	}
+}
+
+// Admit is called for every alert before it is stored, and keeps one that was resolved by hand resolved.
+func (t *Tracker) Admit(a *alert.Alert) {
+	key := base(a.Labels).Fingerprint()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s, found := t.suppressed[key]
+	if !found {
+		return
+	}
+	t.dirty = true
+	if a.Resolved() {
+		// The end that Resolve itself sends is not the rule's.
+		if !a.EndsAt.Equal(s.At) {
+			delete(t.suppressed, key)
+		}
+		return
+	}
+	s.Seen = time.Now()
+	t.suppressed[key] = s
+	a.EndsAt = s.At
+	if a.StartsAt.After(a.EndsAt) {
+		a.StartsAt = a.EndsAt
+	}
+}
+
+// Observe is called for every alert after it is stored.
+func (t *Tracker) Observe(a *alert.Alert) {
+	now := time.Now()
+	key := base(a.Labels).Fingerprint()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.active[key]
+	if f == nil {
+		if a.Resolved() {
+			return
+		}
+		if len(t.active) >= maxActive {
+			t.untracked++
+			return
+		}
+		f = t.open(key, a, now)
+	}
+	t.dirty = true
+	step := string(a.Labels[rules.EscalationLabel])
+	if _, known := f.Alerts[a.Fingerprint()]; !known && step != "" && !a.Resolved() {
+		f.Incident.EscalatedAt, f.Incident.Severity = now, string(a.Labels[SeverityLabel])
+		t.cfg.Bus.Publish(f.Incident.event(events.Escalated, now))
+	}
+	if step == "" && !a.Resolved() {
+		f.Incident.Annotations = plain(a.Annotations)
+	}
+	f.Alerts[a.Fingerprint()] = member{Labels: a.Labels, Annotations: a.Annotations, EndsAt: a.EndsAt}
+}
+
+func (t *Tracker) open(key model.Fingerprint, a *alert.Alert, now time.Time) *followed {
+	f := &followed{Alerts: map[model.Fingerprint]member{}, Incident: Incident{
+		ID: fmt.Sprintf("%s-%d", key, a.StartsAt.Unix()), Name: a.Name(), Severity: string(a.Labels[SeverityLabel]),
+		Labels: plain(a.Labels), Annotations: plain(a.Annotations), Source: a.GeneratorURL, StartedAt: a.StartsAt,
+	}}
+	t.active[key] = f
+	t.cfg.Bus.Publish(f.Incident.event(events.Firing, now))
+	return f
+}
+
+// sweep ends incidents of which every alert has ended, renews acknowledgements, and tells of pending alerts.
+func (t *Tracker) sweep(ctx context.Context) {
+	now := time.Now()
+	var renew, release []Incident
+	t.mu.Lock()
+	for key, f := range t.active {
+		ended := true
+		for _, m := range f.Alerts {
+			ended = ended && !m.EndsAt.IsZero() && !m.EndsAt.After(now)
+		}
+		ack := f.Incident.Acknowledgement
+		switch {
+		case ended:
+			t.close(key, f, now)
+			if ack != nil {
+				release = append(release, f.Incident)
+			}
+		case ack != nil && !ack.Until.IsZero() && now.After(ack.Until):
+			f.Incident.Acknowledgement = nil // the silence has ended by itself
+			t.dirty = true
+		case ack != nil && ack.Until.IsZero() && ack.silencedUntil.Sub(now) < ackLease/2:
+			renew = append(renew, f.Incident)
+		}
+	}
+	for key, s := range t.suppressed {
+		if now.Sub(s.Seen) > 5*time.Minute {
+			delete(t.suppressed, key)
+			t.dirty = true
+		}
+	}
+	t.mu.Unlock()
+
+	for i := range renew {
+		t.renew(ctx, &renew[i], now.Add(ackLease))
+	}
+	for i := range release {
+		if err := t.delivery.Unsilence(ctx, release[i].Acknowledgement.Silence); err != nil {
+			t.cfg.Logger.Warn("the silence of an acknowledgement stays", "alert", release[i].Name, "err", err)
+		}
+	}
+	t.tellPending()
+}
+
+// close moves an incident to the history. The caller holds mu.
+func (t *Tracker) close(key model.Fingerprint, f *followed, now time.Time) {
+	f.Incident.ResolvedAt = f.Incident.StartedAt
+	for _, m := range f.Alerts {
+		if m.EndsAt.After(f.Incident.ResolvedAt) {
+			f.Incident.ResolvedAt = m.EndsAt
+		}
+	}
+	delete(t.active, key)
+	t.dirty = true
+	if err := t.history.add(f.Incident); err != nil {
+		t.cfg.Logger.Error("the history of alerts cannot be written to disk", "err", err)
+	}
+	e := f.Incident.event(events.Resolved, now)
+	e.Who, e.Why = f.Incident.ResolvedBy, f.Incident.ResolvedAs
+	t.cfg.Bus.Publish(e)
+}
+
+func (t *Tracker) tellPending() {
+	now := map[string]bool{}
+	for _, e := range t.pendings() {
+		key := e.Name + labelSet(e.Labels).String()
+		now[key] = true
+		t.mu.Lock()
+		known := t.pending[key]
+		t.mu.Unlock()
+		if !known {
+			t.cfg.Bus.Publish(e)
+		}
+	}
+	t.mu.Lock()
+	t.pending = now
+	t.mu.Unlock()
+}
+
+// Notified tells the bus of an attempt to notify.
+func (t *Tracker) Notified(n delivery.Notification) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range n.Alerts {
+		e := events.Event{
+			Time: now, Kind: events.Notified, Name: a.Name(), Severity: string(a.Labels[SeverityLabel]), Labels: plain(a.Labels),
+			Receiver: n.Receiver, Integration: n.Integration,
+		}
+		if f := t.active[base(a.Labels).Fingerprint()]; f != nil {
+			e.Incident = f.Incident.ID
+		}
+		if n.Err != nil {
+			e.Kind, e.Error = events.NotifyFailed, n.Err.Error()
+		}
+		t.cfg.Bus.Publish(e)
+	}
+}
+
+// Active returns the incidents that are not over, newest first.
+func (t *Tracker) Active() []Incident {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	active := make([]Incident, 0, len(t.active))
+	for _, f := range t.active {
+		active = append(active, f.Incident)
+	}
+	slices.SortFunc(active, func(a, b Incident) int { return b.StartedAt.Compare(a.StartedAt) })
+	return active
+}

@@ -1,0 +1,394 @@
+package incidents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/delivery"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/events"
+)
+
+// store stands for delivery: it keeps silences and calls the tracker as the real store does.
+type store struct {
+	tracker  *Tracker
+	silences map[string]time.Time
+	labels   model.LabelSet
+	fail     error
+}
+
+func (s *store) Silence(_ context.Context, id string, labels model.LabelSet, until time.Time, _, _ string) (string, error) {
+	if s.fail != nil {
+		return "", s.fail
+	}
+	if id == "" {
+		id = fmt.Sprint("silence-", len(s.silences))
+	}
+	s.silences[id], s.labels = until, labels
+	return id, nil
+}
+
+func (s *store) Unsilence(_ context.Context, id string) error {
+	if _, found := s.silences[id]; !found {
+		return errors.New("no such silence")
+	}
+	delete(s.silences, id)
+	return nil
+}
+
+func (s *store) Send(_ context.Context, alerts ...*alert.Alert) error {
+	for _, a := range alerts {
+		s.tracker.Admit(a)
+		s.tracker.Observe(a)
+	}
+	return nil
+}
+
+// logged is a log that may be read while it is written.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// world is a tracker that runs in virtual time.
+type world struct {
+	*Tracker
+	store  *store
+	events <-chan events.Event
+	log    *logged
+	pend   atomic.Pointer[[]events.Event]
+	stop   func()
+}
+
+func begin(t *testing.T, directory string) *world {
+	t.Helper()
+	w := &world{log: &logged{}}
+	bus := &events.Bus{}
+	tracker, err := New(Config{Directory: directory, Bus: bus, Logger: slog.New(slog.NewTextHandler(w.log, nil)), MaxHistory: 3})
+	require.NoError(t, err)
+	w.Tracker, w.store = tracker, &store{tracker: tracker, silences: map[string]time.Time{}}
+	w.events = bus.Subscribe(t.Context())
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tracker.Run(ctx, w.store, func() []events.Event {
+			if pending := w.pend.Load(); pending != nil {
+				return *pending
+			}
+			return nil
+		})
+	}()
+	synctest.Wait()
+	w.stop = func() {
+		cancel()
+		<-ended
+		require.NoError(t, tracker.Close())
+	}
+	return w
+}
+
+// pass lets time pass, and what is due then happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// told returns what has been published so far.
+func (w *world) told() []events.Kind {
+	var kinds []events.Kind
+	for {
+		select {
+		case e := <-w.events:
+			kinds = append(kinds, e.Kind)
+		default:
+			return kinds
+		}
+	}
+}
+
+func (w *world) fire(t *testing.T, labels model.LabelSet) {
+	t.Helper()
+	set := model.LabelSet{"alertname": "Slow", "severity": "warning"}
+	for name, value := range labels {
+		set[name] = value
+	}
+	require.NoError(t, w.store.Send(t.Context(), &alert.Alert{Alert: model.Alert{
+		Labels: set, Annotations: model.LabelSet{"summary": "slow"}, StartsAt: time.Now(), EndsAt: time.Now().Add(4 * time.Minute),
+	}}))
+}
+
+func (w *world) clear(t *testing.T, labels model.LabelSet) {
+	t.Helper()
+	set := model.LabelSet{"alertname": "Slow", "severity": "warning"}
+	for name, value := range labels {
+		set[name] = value
+	}
+	require.NoError(t, w.store.Send(t.Context(), &alert.Alert{Alert: model.Alert{
+		Labels: set, StartsAt: time.Now().Add(-time.Minute), EndsAt: time.Now(),
+	}}))
+}
+
+func (w *world) only(t *testing.T) Incident {
+	t.Helper()
+	active := w.Active()
+	require.Len(t, active, 1)
+	return active[0]
+}
+
+func TestAnAlertFiresEscalatesAndRecovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begin(t, t.TempDir())
+		defer w.stop()
+		w.fire(t, nil)
+		pass(3 * time.Minute)
+		w.fire(t, nil)
+		w.fire(t, model.LabelSet{"severity": "critical", "escalation": "1"})
+		w.fire(t, model.LabelSet{"severity": "critical", "escalation": "1"})
+		i := w.only(t)
+		assert.Equal(t, "critical", i.Severity)
+		assert.False(t, i.EscalatedAt.IsZero())
+		w.clear(t, model.LabelSet{"severity": "critical", "escalation": "1"})
+		pass(sweepInterval)
+		assert.Len(t, w.Active(), 1, "the first step still fires")
+		w.clear(t, nil)
+		pass(sweepInterval)
+		assert.Empty(t, w.Active())
+		assert.Equal(t, []events.Kind{events.Firing, events.Escalated, events.Resolved}, w.told())
+		past := w.History(Query{})
+		require.Len(t, past, 1)
+		assert.Equal(t, 3*time.Minute+sweepInterval, past[0].ResolvedAt.Sub(past[0].StartedAt))
+		assert.Equal(t, "slow", past[0].Annotations["summary"])
+	})
+}
+
+func TestWhatNobodyReportsAnyMoreIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begin(t, t.TempDir())
+		defer w.stop()
+		w.fire(t, nil)
+		pass(4*time.Minute - time.Second)
+		assert.Len(t, w.Active(), 1)
+		pass(time.Second + sweepInterval)
+		assert.Empty(t, w.Active())
+		w.clear(t, nil)
+		assert.Empty(t, w.Active(), "an end without a beginning is none")
+	})
+}
+
+func TestAnAcknowledgementLastsUntilRecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begin(t, t.TempDir())
+		defer w.stop()
+		w.fire(t, model.LabelSet{"host": "a"})
+		id := w.only(t).ID
+		pass(time.Minute)
+		require.NoError(t, w.Acknowledge(t.Context(), id, "ann", "looking", time.Time{}))
+		assert.Equal(t, model.LabelSet{"alertname": "Slow", "host": "a"}, w.store.labels, "each step of the escalation")
+		for range 60 { // the lease is renewed
+			w.fire(t, model.LabelSet{"host": "a"})
+			pass(time.Minute)
+			for _, until := range w.store.silences {
+				require.True(t, until.After(time.Now()), "silent all the time")
+			}
+		}
+		require.Len(t, w.store.silences, 1)
+		assert.Equal(t, "ann", w.only(t).Acknowledgement.Who)
+		w.clear(t, model.LabelSet{"host": "a"})
+		pass(sweepInterval)
+		assert.Empty(t, w.store.silences, "the next time somebody is told")
+		assert.Equal(t, []events.Kind{events.Firing, events.Acknowledged, events.Resolved}, w.told())
+		s := w.Statistics(Query{})
+		require.Len(t, s, 1)
+		assert.InDelta(t, 60, float64(s[0].MeanToAcknowledge), 1)
+		assert.InDelta(t, 61*60, float64(s[0].MeanToResolve), 10)
+	})
+}
+
+func TestAnAcknowledgementMayEndByTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begin(t, t.TempDir())
+		defer w.stop()
+		w.fire(t, nil)
+		id := w.only(t).ID
+		require.NoError(t, w.Acknowledge(t.Context(), id, "ann", "", time.Now().Add(time.Minute)))
+		require.NoError(t, w.Acknowledge(t.Context(), id, "bob", "", time.Now().Add(2*time.Minute)))
+		assert.Len(t, w.store.silences, 1, "the second takes the place of the first")
+		pass(2*time.Minute + sweepInterval)
+		assert.Nil(t, w.only(t).Acknowledgement)
+		for want, err := range map[string]error{
+			"`who` must not be empty":       w.Acknowledge(t.Context(), id, "", "", time.Time{}),
+			"`until` must be in the future": w.Acknowledge(t.Context(), id, "ann", "", time.Now()),
+			"no active alert has this ID":   w.Acknowledge(t.Context(), "x", "ann", "", time.Time{}),
+		} {
+			assert.ErrorContains(t, err, want)
+		}
+		w.store.fail = errors.New("too many silences")
+		assert.ErrorContains(t, w.Acknowledge(t.Context(), id, "ann", "", time.Time{}), "too many silences")
+	})
+}
+
+func TestResolvedByHandStaysQuietUntilTheRuleClears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begin(t, t.TempDir())
+		defer w.stop()
+		w.fire(t, nil)
+		require.NoError(t, w.Resolve(t.Context(), w.only(t).ID, "ann", "known"))
+		pass(sweepInterval)
+		assert.Empty(t, w.Active())
+		past := w.History(Query{})
+		require.Len(t, past, 1)
+		assert.Equal(t, "ann", past[0].ResolvedBy)
+		for range 10 {
+			pass(time.Minute)
+			w.fire(t, nil)
+			assert.Empty(t, w.Active(), "its rule still says so")
+		}
+		w.clear(t, nil)
+		w.fire(t, nil)
+		assert.Len(t, w.Active(), 1, "it cleared, and came back")
+		require.NoError(t, w.Resolve(t.Context(), w.only(t).ID, "ann", ""))
+		pass(10 * time.Minute)
+		w.fire(t, nil)
+		assert.Len(t, w.Active(), 1, "nobody reported it for long: it cleared")
+		assert.ErrorContains(t, w.Resolve(t.Context(), "x", "ann", ""), "no active alert")
+		assert.ErrorContains(t, w.Resolve(t.Context(), "x", "", ""), "`who`")
+	})
+}
+
+func TestARestartForgetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		directory := t.TempDir()
+		w := begin(t, directory)
+		w.fire(t, model.LabelSet{"host": "a"})
+		require.NoError(t, w.Acknowledge(t.Context(), w.only(t).ID, "ann", "looking", time.Time{}))
+		w.fire(t, model.LabelSet{"host": "b"})
+		for _, i := range w.Active() {
+			if i.Labels["host"] == "b" {
+				require.NoError(t, w.Resolve(t.Context(), i.ID, "bob", ""))
+			}
+		}
+		pass(sweepInterval)
+		before := w.only(t)
+		w.stop()
+
+		w = begin(t, directory)
+		defer w.stop()
+		w.store.silences["silence-0"] = time.Now().Add(time.Minute)
+		after := w.only(t)
+		assert.Equal(t, before.ID, after.ID)
+		assert.Equal(t, "looking", after.Acknowledgement.Why)
+		assert.Len(t, w.History(Query{}), 1)
+		w.fire(t, model.LabelSet{"host": "b"})
+		assert.Len(t, w.Active(), 1, "resolved by hand before")
+		pass(sweepInterval)
+		assert.True(t, w.store.silences["silence-0"].After(time.Now().Add(20*time.Minute)), "renewed")
+		assert.Empty(t, w.log.String())
+	})
+}
+
+func TestPendingAndNotifiedAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begin(t, t.TempDir())
+		defer w.stop()
+		w.pend.Store(&[]events.Event{{Kind: events.Pending, Name: "Soon", Labels: map[string]string{"a": "b"}}})
+		pass(3 * sweepInterval)
+		assert.Equal(t, []events.Kind{events.Pending}, w.told(), "once")
+		w.pend.Store(nil)
+		pass(sweepInterval)
+		w.fire(t, nil)
+		a := &alert.Alert{Alert: model.Alert{Labels: model.LabelSet{"alertname": "Slow", "severity": "warning"}}}
+		w.Notified(delivery.Notification{Receiver: "r", Integration: "email", Alerts: []*alert.Alert{a}})
+		w.Notified(delivery.Notification{Receiver: "r", Integration: "email", Alerts: []*alert.Alert{a}, Err: errors.New("refused")})
+		<-w.events
+		sent, failed := <-w.events, <-w.events
+		assert.Equal(t, events.Notified, sent.Kind)
+		assert.Equal(t, w.only(t).ID, sent.Incident)
+		assert.Equal(t, events.NotifyFailed, failed.Kind)
+		assert.Equal(t, "refused", failed.Error)
+	})
+}
+
+func TestHistoryIsBoundedInMemoryAndOnDiskAndCanBeQueried(t *testing.T) {
+	directory := t.TempDir()
+	h, err := openHistory(directory, 3)
+	require.NoError(t, err)
+	start := time.Unix(1000, 0)
+	for n := range 20 {
+		at := start.Add(time.Duration(n) * time.Hour)
+		require.NoError(t, h.add(Incident{ID: fmt.Sprint(n), Name: fmt.Sprint("N", n%2), StartedAt: at, ResolvedAt: at.Add(time.Minute)}))
+	}
+	require.NoError(t, h.close())
+	content, err := os.ReadFile(filepath.Join(directory, "history.jsonl"))
+	require.NoError(t, err)
+	assert.LessOrEqual(t, strings.Count(string(content), "\n"), 6)
+	require.NoError(t, os.WriteFile(filepath.Join(directory, "history.jsonl"), append(content, `{"id":"cut of`...), 0o600))
+
+	h, err = openHistory(directory, 3)
+	require.NoError(t, err)
+	ids := func(q Query) (found []string) {
+		for _, i := range h.query(q) {
+			found = append(found, i.ID)
+		}
+		return found
+	}
+	assert.Equal(t, []string{"19", "18", "17"}, ids(Query{}), "newest first, also after a kill in the middle of a line")
+	assert.Equal(t, []string{"19"}, ids(Query{Limit: 1}))
+	assert.Equal(t, []string{"18"}, ids(Query{Name: "N0"}))
+	assert.Equal(t, []string{"18", "17"}, ids(Query{To: start.Add(18 * time.Hour)}))
+	assert.Equal(t, []string{"19"}, ids(Query{From: start.Add(19 * time.Hour)}))
+	assert.Empty(t, ids(Query{Severity: "x"}))
+	_, err = openHistory("/dev/null/x", 1)
+	require.Error(t, err)
+}
+
+func TestADiskThatFailsCostsARestartItsMemoryAndIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		directory := t.TempDir()
+		w := begin(t, directory)
+		require.NoError(t, os.Mkdir(filepath.Join(directory, "incidents.json.new"), 0o700)) // cannot be written now
+		for range 3 {
+			w.fire(t, nil)
+			pass(sweepInterval)
+		}
+		assert.True(t, w.Stats().StateFailed)
+		assert.Equal(t, 1, strings.Count(w.log.String(), "cannot be written to disk"))
+		assert.Len(t, w.Active(), 1)
+		require.NoError(t, os.Remove(filepath.Join(directory, "incidents.json.new")))
+		pass(sweepInterval)
+		assert.Contains(t, w.log.String(), "written to disk again")
+		w.stop()
+
+		require.NoError(t, os.WriteFile(filepath.Join(directory, "incidents.json"), []byte("{"), 0o600))
+		w = begin(t, directory)
+		defer w.stop()
+		assert.Contains(t, w.log.String(), "forgotten")
+		assert.Equal(t, Stats{MaxActive: maxActive, MaxHistory: 3}, w.Stats())
+	})
+}

@@ -1,0 +1,128 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+)
+
+// Rule is an alerting rule in its short form: a metric compared with a threshold.
+type Rule struct {
+	// Name is the alert's name.
+	Name string `mapstructure:"name"`
+	// Metric is the OpenTelemetry name of the metric, Match are regular expressions that its attributes have to match as a whole.
+	Metric string            `mapstructure:"metric"`
+	Match  map[string]string `mapstructure:"match"`
+	// Op is one of > >= < <= == !=.
+	Op        string   `mapstructure:"op"`
+	Threshold *float64 `mapstructure:"threshold"`
+	// Expr is a PromQL expression instead of Metric, Match, Op and Threshold.
+	Expr string `mapstructure:"expr"`
+	// For is how long the comparison must hold, KeepFiringFor how long the alert stays after it does not.
+	For           time.Duration `mapstructure:"for"`
+	KeepFiringFor time.Duration `mapstructure:"keep_firing_for"`
+	// Severity is the label `severity`.
+	Severity    string            `mapstructure:"severity"`
+	Labels      map[string]string `mapstructure:"labels"`
+	Annotations map[string]string `mapstructure:"annotations"`
+	// Escalate are further alerts of the same name, when this one still fires.
+	Escalate []Step `mapstructure:"escalate"`
+}
+
+// Step is an escalation: After the alert fired for so long, it fires once more with another severity.
+type Step struct {
+	After    time.Duration `mapstructure:"after"`
+	Severity string        `mapstructure:"severity"`
+}
+
+var operators = []string{">", ">=", "<", "<=", "==", "!="}
+
+// Validate returns all faults of the rule's own form. Expression and templates are checked when rules are loaded.
+func (r *Rule) Validate() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if r.Name == "" {
+		fault("`name` must not be empty")
+	}
+	switch {
+	case r.Expr != "" && (r.Metric != "" || r.Op != "" || r.Threshold != nil || len(r.Match) > 0):
+		fault("`expr` excludes `metric`, `match`, `op` and `threshold`")
+	case r.Expr == "" && r.Metric == "":
+		fault("`metric` or `expr` must be set")
+	case r.Expr == "":
+		if !slices.Contains(operators, r.Op) {
+			fault("`op` must be one of %s, found %q", strings.Join(operators, " "), r.Op)
+		}
+		if r.Threshold == nil {
+			fault("`threshold` must be set")
+		}
+	}
+	if r.For < 0 {
+		fault("`for` must not be negative, found %s", r.For)
+	}
+	if r.KeepFiringFor < 0 {
+		fault("`keep_firing_for` must not be negative, found %s", r.KeepFiringFor)
+	}
+	previous, severities := time.Duration(0), map[string]bool{r.Severity: true}
+	for i, step := range r.Escalate {
+		if step.After <= previous {
+			fault("`escalate::%d::after` must be longer than %s, found %s", i, previous, step.After)
+		}
+		if step.Severity == "" || severities[step.Severity] {
+			fault("`escalate::%d::severity` must differ from those before, found %q", i, step.Severity)
+		}
+		previous, severities[step.Severity] = step.After, true
+	}
+	return errors.Join(errs...)
+}
+
+// compile turns the rule, and each of its steps, into a rule of Prometheus. Steps differ in severity and in how long they
+// wait, so that one silence on the alert's name mutes them all.
+func (r *Rule) compile() []rulefmt.Rule {
+	expr := r.Expr
+	if expr == "" {
+		expr = fmt.Sprintf("%s %s %s", r.selector(), r.Op, strconv.FormatFloat(*r.Threshold, 'g', -1, 64))
+	}
+	rule := func(hold time.Duration, severity, escalated string) rulefmt.Rule {
+		labels := maps.Clone(r.Labels)
+		if labels == nil {
+			labels = map[string]string{}
+		}
+		if severity != "" {
+			labels["severity"] = severity
+		}
+		if escalated != "" {
+			labels[EscalationLabel] = escalated
+		}
+		return rulefmt.Rule{
+			Alert: r.Name, Expr: expr, For: model.Duration(hold), KeepFiringFor: model.Duration(r.KeepFiringFor),
+			Labels: labels, Annotations: r.Annotations,
+		}
+	}
+	compiled := []rulefmt.Rule{rule(r.For, r.Severity, "")}
+	for i, step := range r.Escalate {
+		compiled = append(compiled, rule(r.For+step.After, step.Severity, strconv.Itoa(i+1)))
+	}
+	return compiled
+}
+
+// EscalationLabel is the label that tells which step of an escalation an alert is.
+const EscalationLabel = "escalation"
+
+func (r *Rule) selector() string {
+	var b strings.Builder
+	b.WriteByte('{')
+	b.WriteString(strconv.Quote(r.Metric))
+	for _, name := range slices.Sorted(maps.Keys(r.Match)) {
+		fmt.Fprintf(&b, ", %s=~%s", strconv.Quote(name), strconv.Quote(r.Match[name]))
+	}
+	b.WriteByte('}')
+	return b.String()
+}

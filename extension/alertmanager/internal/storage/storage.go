@@ -1,0 +1,147 @@
+// Package storage keeps the recent course of the metrics that rules look at: Prometheus's tsdb, with a bound on the series
+// and a short retention.
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/storage/remote/otlptranslator/prometheusremotewrite"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+)
+
+// Config describes a storage.
+type Config struct {
+	Directory string
+	Retention time.Duration
+	// MaxSeries bounds the series of incoming metrics. The engine's own, which keep the state of rules over a restart, are
+	// not refused.
+	MaxSeries int
+	// IgnoreResourceAttributes do not become labels.
+	IgnoreResourceAttributes []string
+	Logger                   *slog.Logger
+	Registerer               prometheus.Registerer
+}
+
+// Storage is a tsdb that takes OTLP metrics. All methods may be called at the same time.
+type Storage struct {
+	*tsdb.DB
+	ignored []string
+	series  atomic.Int64
+	refused atomic.Int64
+	late    atomic.Int64
+}
+
+// Stats are figures of a storage. Refused and Late count since the start.
+type Stats struct {
+	Series int64
+	// Refused are samples of series beyond MaxSeries; Late are samples older than, or as old as, what is stored of their series.
+	Refused, Late int64
+}
+
+var errTooManySeries = errors.New("too many series")
+
+// Open opens the storage in its directory and creates that if there is none.
+func Open(cfg Config) (*Storage, error) {
+	s := &Storage{ignored: cfg.IgnoreResourceAttributes}
+	options := tsdb.DefaultOptions()
+	options.RetentionDuration = cfg.Retention.Milliseconds()
+	// The head keeps up to one and a half blocks: with blocks of a quarter of the retention, little more than that is in memory.
+	options.MinBlockDuration = max(cfg.Retention/4, time.Minute).Milliseconds()
+	options.MaxBlockDuration = options.MinBlockDuration
+	options.StripeSize = 1024 // the default is for millions of series and costs 3.6 MiB
+	options.WALSegmentSize = 4 << 20
+	options.SeriesLifecycleCallback = &seriesBound{storage: s, limit: int64(cfg.MaxSeries)}
+	db, err := tsdb.Open(filepath.Join(cfg.Directory, "tsdb"), cfg.Logger, cfg.Registerer, options, nil)
+	if err != nil {
+		return nil, fmt.Errorf("open the storage of metrics in %s: %w", cfg.Directory, err)
+	}
+	s.DB = db
+	return s, nil
+}
+
+// Stats returns the figures of now.
+func (s *Storage) Stats() Stats {
+	return Stats{Series: s.series.Load(), Refused: s.refused.Load(), Late: s.late.Load()}
+}
+
+// ConsumeMetrics stores metrics under their OpenTelemetry names and removes ignored attributes from them; all other attributes become
+// labels. Samples of series beyond the bound are left out and counted; the rest is stored.
+func (s *Storage) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
+	for _, resource := range md.ResourceMetrics().All() {
+		for _, name := range s.ignored {
+			resource.Resource().Attributes().Remove(name)
+		}
+	}
+	app := &appender{AppenderV2: s.AppenderV2(ctx), storage: s}
+	converter := prometheusremotewrite.NewPrometheusConverter(app)
+	_, err := converter.FromMetrics(ctx, md, prometheusremotewrite.Settings{
+		AllowUTF8:         true,
+		DisableTargetInfo: true,
+		PromoteResourceAttributes: prometheusremotewrite.NewPromoteResourceAttributes(config.OTLPConfig{
+			PromoteAllResourceAttributes: true,
+		}),
+	})
+	// What could be converted is kept: an error is of single metrics.
+	return errors.Join(err, app.Commit())
+}
+
+// appender counts what the storage refuses instead of giving up the rest of the request.
+type appender struct {
+	storage.AppenderV2
+	storage *Storage
+}
+
+// Append implements storage.AppenderV2.
+func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AppendV2Options) (storage.SeriesRef, error) {
+	ref, err := a.AppenderV2.Append(ref, ls, st, t, v, h, fh, opts)
+	switch {
+	case errors.Is(err, errTooManySeries):
+		a.storage.refused.Add(1)
+		return 0, nil
+	case errors.Is(err, storage.ErrOutOfOrderSample), errors.Is(err, storage.ErrDuplicateSampleForTimestamp),
+		errors.Is(err, storage.ErrTooOldSample), errors.Is(err, storage.ErrOutOfBounds):
+		a.storage.late.Add(1)
+		return 0, nil
+	}
+	return ref, err
+}
+
+// seriesBound refuses to create series beyond the limit. The tsdb calls it from many goroutines.
+type seriesBound struct {
+	storage *Storage
+	limit   int64
+}
+
+// PreCreation implements tsdb.SeriesLifecycleCallback.
+func (b *seriesBound) PreCreation(ls labels.Labels) error {
+	switch ls.Get(model.MetricNameLabel) {
+	case "ALERTS", "ALERTS_FOR_STATE":
+		return nil
+	}
+	if b.storage.series.Load() >= b.limit {
+		return errTooManySeries
+	}
+	return nil
+}
+
+// PostCreation implements tsdb.SeriesLifecycleCallback.
+func (b *seriesBound) PostCreation(labels.Labels) { b.storage.series.Add(1) }
+
+// PostDeletion implements tsdb.SeriesLifecycleCallback.
+func (b *seriesBound) PostDeletion(deleted map[chunks.HeadSeriesRef]labels.Labels) {
+	b.storage.series.Add(-int64(len(deleted)))
+}

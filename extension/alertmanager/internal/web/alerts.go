@@ -1,0 +1,136 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/incidents"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/rules"
+)
+
+// activeAlert is an incident with what delivery knows of it.
+type activeAlert struct {
+	incidents.Incident
+	SilencedBy  []string `json:"silenced_by"`
+	InhibitedBy []string `json:"inhibited_by"`
+}
+
+func (s *server) alerts(w http.ResponseWriter, _ *http.Request) {
+	deliveries := s.Delivery.Active()
+	result := []activeAlert{}
+	for _, i := range s.Tracker.Active() {
+		a := activeAlert{Incident: i, SilencedBy: []string{}, InhibitedBy: []string{}}
+		for _, d := range deliveries {
+			if sameAlert(i.Labels, d) {
+				a.SilencedBy = append(a.SilencedBy, d.SilencedBy...)
+				a.InhibitedBy = append(a.InhibitedBy, d.InhibitedBy...)
+				break
+			}
+		}
+		result = append(result, a)
+	}
+	s.answer(w, http.StatusOK, result)
+}
+
+// order is what somebody asks to be done with an alert.
+type order struct {
+	Who   string    `json:"who"`
+	Why   string    `json:"why"`
+	Until time.Time `json:"until"`
+}
+
+func readOrder(w http.ResponseWriter, r *http.Request) (order, error) {
+	var o order
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&o); err != nil {
+		return o, fmt.Errorf("the body must be a JSON object with `who`, `why` and `until`: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return o, errors.New("the body must be one JSON object, found more after it")
+	}
+	return o, nil
+}
+
+func (s *server) acknowledge(w http.ResponseWriter, r *http.Request) {
+	o, err := readOrder(w, r)
+	if err == nil {
+		err = s.Tracker.Acknowledge(r.Context(), r.PathValue("id"), o.Who, o.Why, o.Until)
+	}
+	s.done(w, err)
+}
+
+func (s *server) resolve(w http.ResponseWriter, r *http.Request) {
+	o, err := readOrder(w, r)
+	if err == nil && !o.Until.IsZero() {
+		err = errors.New("`until` is not for resolving: the alert stays quiet until its rule clears")
+	}
+	if err == nil {
+		err = s.Tracker.Resolve(r.Context(), r.PathValue("id"), o.Who, o.Why)
+	}
+	s.done(w, err)
+}
+
+func (s *server) done(w http.ResponseWriter, err error) {
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	s.answer(w, http.StatusOK, struct{}{})
+}
+
+func (s *server) history(w http.ResponseWriter, r *http.Request) {
+	q, err := incidentQuery(r.URL.Query())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	s.answer(w, http.StatusOK, s.Tracker.History(q))
+}
+
+func (s *server) statistics(w http.ResponseWriter, r *http.Request) {
+	q, err := incidentQuery(r.URL.Query())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	s.answer(w, http.StatusOK, s.Tracker.Statistics(q))
+}
+
+func incidentQuery(values url.Values) (incidents.Query, error) {
+	q := incidents.Query{Name: values.Get("name"), Severity: values.Get("severity"), Limit: 100}
+	var errs []error
+	for key, field := range map[string]*time.Time{"from": &q.From, "to": &q.To} {
+		if v := values.Get(key); v != "" {
+			var err error
+			if *field, err = time.Parse(time.RFC3339, v); err != nil {
+				errs = append(errs, fmt.Errorf("`%s` must be a time of RFC 3339, found %q", key, v))
+			}
+		}
+	}
+	if v := values.Get("limit"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 {
+			errs = append(errs, fmt.Errorf("`limit` must be a number from 1, found %q", v))
+		}
+		q.Limit = n
+	}
+	return q, errors.Join(errs...)
+}
+
+// sameAlert compares but for severity, which differs between the steps of an escalation.
+func sameAlert(labels map[string]string, d interface{ LabelMap() map[string]string }) bool {
+	a, b := maps.Clone(labels), d.LabelMap()
+	for _, step := range []string{incidents.SeverityLabel, rules.EscalationLabel} {
+		delete(a, step)
+		delete(b, step)
+	}
+	return maps.Equal(a, b)
+}

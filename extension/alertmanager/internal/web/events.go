@@ -1,0 +1,57 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// heartbeat keeps proxies from closing a quiet stream.
+const heartbeat = 20 * time.Second
+
+// events streams what happens as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+func (s *server) events(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	control := http.NewResponseController(w)
+	// The server's time to write an answer is not for one that goes on.
+	if err := control.SetWriteDeadline(time.Time{}); err != nil {
+		s.answer(w, http.StatusNotImplemented, problem{Error: "this connection cannot stream"})
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	subscription := s.Bus.Subscribe(ctx)
+	ticker := time.NewTicker(heartbeat)
+	defer ticker.Stop()
+	write := func(format string, args ...any) bool {
+		if _, err := fmt.Fprintf(w, format, args...); err != nil {
+			return false
+		}
+		return control.Flush() == nil
+	}
+	if !write(": connected\n\n") {
+		return
+	}
+	for {
+		select {
+		case <-s.Stopping:
+			return
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if !write(": still here\n\n") {
+				return
+			}
+		case e, open := <-subscription:
+			if !open {
+				return // too many subscribers: the client comes back
+			}
+			content, err := json.Marshal(e)
+			if err != nil || !write("event: %s\ndata: %s\n\n", e.Kind, content) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package adaptivebatch
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestFixedBatchLeavesAtItsSize(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, fixed(30))
+		began := time.Now()
+		a, b := u.goSend(t.Context(), 0, 10), u.goSend(t.Context(), 10, 10)
+		requireNoAnswer(t, a)
+		c := u.goSend(t.Context(), 20, 10)
+		for _, answer := range []<-chan error{a, b, c} {
+			require.NoError(t, <-answer)
+		}
+		assert.Equal(t, roundTrip, time.Since(began), "nobody waited for anything but the backend")
+		assert.Equal(t, []int{30}, next.sizes())
+		assert.Equal(t, sequence(0, 30), next.took())
+		u.requireEmpty()
+	})
+}
+
+func TestFixedBatchLeavesAfterItsTimeout(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, fixed(30))
+		began := time.Now()
+		a := u.goSend(t.Context(), 0, 10)
+		time.Sleep(400 * time.Millisecond)
+		b := u.goSend(t.Context(), 10, 10)
+		require.NoError(t, <-a)
+		require.NoError(t, <-b)
+		assert.Equal(t, time.Second+roundTrip, time.Since(began), "the time-out counts from the oldest item")
+		assert.Equal(t, []int{20}, next.sizes())
+	})
+}
+
+func TestTimeoutZeroSendsAtOnce(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, all(fixed(30), func(cfg *Config) { cfg.Timeout = 0 }))
+		began := time.Now()
+		require.NoError(t, u.send(t.Context(), 0, 1))
+		assert.Equal(t, roundTrip, time.Since(began))
+	})
+}
+
+func TestSizeZeroSendsAtOnce(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, fixed(0))
+		began := time.Now()
+		require.NoError(t, u.send(t.Context(), 0, 1))
+		assert.Equal(t, roundTrip, time.Since(began))
+	})
+}
+
+func TestBatchLeavesAtItsBytes(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, all(fixed(1000), func(cfg *Config) { cfg.SendBatchMaxBytes = 5 * bytesOf(0, 10) }))
+		began := time.Now()
+		var answers []<-chan error
+		for i := range 10 {
+			answers = append(answers, u.goSend(t.Context(), i*10, 10))
+		}
+		for _, answer := range answers[:5] {
+			require.NoError(t, <-answer)
+		}
+		assert.Less(t, time.Since(began), time.Second, "the first batch did not wait for its time-out")
+		for _, answer := range answers[5:] {
+			require.NoError(t, <-answer)
+		}
+		assert.Equal(t, sequence(0, 100), next.took())
+	})
+}
+
+func TestLargeCallIsSplitAndAnsweredOnce(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, all(fixed(10), func(cfg *Config) { cfg.SendBatchMaxSize = 40 }))
+		require.NoError(t, u.send(t.Context(), 0, 100))
+		assert.ElementsMatch(t, []int{40, 40, 20}, next.sizes())
+		assert.Equal(t, sequence(0, 100), next.took())
+		u.requireEmpty()
+	})
+}
+
+func TestCallLargerThanTheBytesIsSplit(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, func(cfg *Config) { cfg.SendBatchMaxBytes = 600 })
+		require.NoError(t, u.send(t.Context(), 0, 100))
+		assert.Greater(t, len(next.sizes()), 1)
+		assert.Equal(t, sequence(0, 100), next.took())
+	})
+}
+
+func TestLoneCallerIsNotDelayed(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, nil)
+		began := time.Now()
+		for i := range 50 {
+			require.NoError(t, u.send(t.Context(), i, 1))
+		}
+		assert.Equal(t, 50*roundTrip, time.Since(began), "its next span comes after the answer: waiting for more is of no use")
+	})
+}
+
+func TestBatchesGrowWhileAllSlotsAreBusy(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, func(cfg *Config) { cfg.MaxConcurrency = 2 })
+		var answers []<-chan error
+		for i := range 20 {
+			answers = append(answers, u.goSend(t.Context(), i, 1))
+		}
+		for _, answer := range answers {
+			require.NoError(t, <-answer)
+		}
+		assert.Equal(t, []int{1, 1, 18}, next.sizes(), "two at once, the others together behind them")
+		assert.Equal(t, 2, next.peak)
+	})
+}
+
+func TestExportsRunConcurrently(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, fixed(1))
+		began := time.Now()
+		var answers []<-chan error
+		for i := range 100 {
+			answers = append(answers, u.goSend(t.Context(), i, 1))
+		}
+		for _, answer := range answers {
+			require.NoError(t, <-answer)
+		}
+		assert.Equal(t, roundTrip, time.Since(began))
+		assert.Equal(t, 100, next.peak)
+	})
+}
+
+func TestConcurrencyStaysWithinItsBound(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, all(fixed(1), func(cfg *Config) { cfg.MaxConcurrency = 3; cfg.SendBatchMaxSize = 1 }))
+		var answers []<-chan error
+		for i := range 10 {
+			answers = append(answers, u.goSend(t.Context(), i, 1))
+		}
+		for _, answer := range answers {
+			require.NoError(t, <-answer)
+		}
+		assert.Equal(t, 3, next.peak)
+		assert.Equal(t, sequence(0, 10), next.took())
+	})
+}
+
+func TestWaitsForMoreWhereThatPays(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		// A backend far away, and 100 callers that send one span each every 10 ms on average, each on its own clock.
+		const far = 100 * time.Millisecond
+		next := &backend{answer: func(context.Context, []int64) error { time.Sleep(far); return nil }}
+		u := start(t, path, next, func(cfg *Config) { cfg.WaitForResult = false })
+		for i := range 5000 {
+			require.NoError(t, u.send(t.Context(), i, 1))
+			time.Sleep(100 * time.Microsecond)
+		}
+		time.Sleep(time.Second)
+		assert.Equal(t, sequence(0, 5000), next.took())
+		sizes := next.sizes()
+		assert.Less(t, len(sizes), 100, "about ten batches per round trip")
+	})
+}
+
+func TestNothingHappensWithoutCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := start(t, decodedKind, &backend{}, nil)
+		require.NoError(t, u.send(t.Context(), 0, 1))
+		time.Sleep(time.Hour)
+		u.requireEmpty()
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		assert.False(t, u.sweeping, "no timer is set")
+		for _, s := range u.streams {
+			assert.True(t, s.armedAt.IsZero(), "no timer is set")
+		}
+	})
+}
+
+func TestEmptyCallIsAnsweredAtOnce(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{}
+		u := start(t, path, next, fixed(10))
+		require.NoError(t, u.send(t.Context(), 0, 0))
+		assert.Empty(t, next.sizes())
+	})
+}
+
+func TestAsynchronousNextMakesBatchesFixed(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{answer: func(context.Context, []int64) error { return nil }}
+		u := start(t, path, next, nil)
+		for i := range quickAnswers {
+			require.NoError(t, u.send(t.Context(), i, 1))
+		}
+		began := time.Now()
+		require.NoError(t, u.send(t.Context(), 1000, 1))
+		assert.Equal(t, 200*time.Millisecond, time.Since(began), "as a fixed batch it waits for its time-out")
+		began = time.Now()
+		require.NoError(t, u.send(t.Context(), 2000, defaultBatchSize))
+		assert.Zero(t, time.Since(began), "and leaves at once at send_batch_size")
+	})
+}

@@ -1,0 +1,43 @@
+package endpoint
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/prometheus/common/expfmt"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/config/confighttp"
+)
+
+// BenchmarkRead is one scrape of 2,000 series over a real connection, in the format that a Collector answers with.
+func BenchmarkRead(b *testing.B) {
+	for name, contentType := range map[string]expfmt.FormatType{"protobuf": expfmt.TypeProtoDelim, "text": expfmt.TypeTextPlain} {
+		b.Run(name, func(b *testing.B) {
+			text := largeExposition()
+			body := []byte(text)
+			if contentType == expfmt.TypeProtoDelim {
+				body = []byte(inProtobuf(b, text))
+			}
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", string(expfmt.NewFormat(contentType)))
+				_, _ = w.Write(body)
+			}))
+			defer server.Close()
+			config := confighttp.NewDefaultClientConfig()
+			config.Endpoint = server.URL
+			source := New(config, componenttest.NewNopTelemetrySettings())
+			if err := source.Start(b.Context(), componenttest.NewNopHost()); err != nil {
+				b.Fatal(err)
+			}
+			defer source.Shutdown()
+			b.ReportAllocs()
+			for b.Loop() {
+				if r := source.Read(b.Context()); len(r.Faults) > 0 {
+					b.Fatal(r.Faults[0].Err)
+				}
+			}
+			b.ReportMetric(float64(seriesIn(text)), "series")
+		})
+	}
+}

@@ -1,0 +1,226 @@
+package endpoint
+
+import (
+	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/selfmetrics/internal/metadata"
+	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/selfmetrics/internal/source"
+	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/selfmetrics/internal/window"
+)
+
+const (
+	receive = metadata.AttributeDirectionReceive
+	export  = metadata.AttributeDirectionExport
+)
+
+// outcomes of attempts that say nothing about the backend, and those that are good.
+const (
+	outcomeAccepted = "accepted"
+	outcomeCanceled = "canceled"
+)
+
+// recorder writes figures as metrics. A method that finds nothing to say writes nothing.
+type recorder struct {
+	figures
+	mb  *metadata.MetricsBuilder
+	now pcommon.Timestamp
+}
+
+func (r recorder) record() {
+	r.recordItems()
+	r.recordRequests()
+	r.recordLatency()
+	r.recordResponseTime()
+	r.recordDropped()
+	r.recordQueues()
+	r.recordInFlight()
+	r.recordBatchers()
+	r.recordPools()
+}
+
+// sum adds up the values that one of the roles has, by whatever `by` makes of their keys. Keys with the zero value of K are
+// left out.
+func sum[K comparable](f figures, by func(key) K, roles ...role) map[K]float64 {
+	sums := make(map[K]float64)
+	var none K
+	for k, v := range f.values {
+		for _, wanted := range roles {
+			if k.role == wanted {
+				if id := by(k); id != none {
+					sums[id] += v
+				}
+			}
+		}
+	}
+	return sums
+}
+
+func bySignal(k key) metadata.AttributeSignal { return k.signal }
+func byID(k key) string                       { return k.id }
+
+// ratio returns false where there is nothing to divide.
+func ratio(part, whole float64) (float64, bool) {
+	if whole <= 0 {
+		return 0, false
+	}
+	return part / whole, true
+}
+
+// recordItems writes throughput and the ratios of errors and success. On the way out there are two measures of failure:
+// items that were given up, and, where an exporter counts them, attempts that failed. The former is late (an item is
+// given up only after all its retries), the latter is blind to queues; the larger one is the error ratio.
+func (r recorder) recordItems() {
+	sent := sum(r.figures, bySignal, sentItems)
+	accepted := sum(r.figures, bySignal, acceptedItems)
+	refused := sum(r.figures, bySignal, refusedItems)
+	unsent := sum(r.figures, bySignal, unsentItems, unqueuedItems)
+	tried, failed := r.attempts()
+	for signal := range itemSuffixes {
+		if v, ok := accepted[signal]; ok {
+			r.mb.RecordOtelcolSelfThroughputDataPoint(r.now, v, signal, receive)
+		}
+		if v, ok := sent[signal]; ok {
+			r.mb.RecordOtelcolSelfThroughputDataPoint(r.now, v, signal, export)
+		}
+		if v, ok := ratio(refused[signal], accepted[signal]+refused[signal]); ok {
+			r.recordErrorRatio(v, signal, receive)
+		}
+		lost, ok := ratio(unsent[signal], sent[signal]+unsent[signal])
+		refusedByBackend, tries := ratio(failed[signal], tried[signal])
+		if ok || tries {
+			r.recordErrorRatio(max(lost, refusedByBackend), signal, export)
+		}
+	}
+}
+
+func (r recorder) recordErrorRatio(v float64, signal metadata.AttributeSignal, direction metadata.AttributeDirection) {
+	r.mb.RecordOtelcolSelfErrorRatioDataPoint(r.now, v, signal, direction)
+	r.mb.RecordOtelcolSelfSuccessRatioDataPoint(r.now, 1-v, signal, direction)
+}
+
+// attempts returns the attempts to send that tell something about the backend, and those of them that failed.
+func (r recorder) attempts() (tried, failed map[metadata.AttributeSignal]float64) {
+	tried = sum(r.figures, func(k key) metadata.AttributeSignal {
+		if k.detail == outcomeCanceled {
+			return 0
+		}
+		return k.signal
+	}, attempts)
+	failed = sum(r.figures, func(k key) metadata.AttributeSignal {
+		if k.detail == outcomeCanceled || k.detail == outcomeAccepted {
+			return 0
+		}
+		return k.signal
+	}, attempts)
+	return tried, failed
+}
+
+// recordRequests takes the components' own counters where there are any, else those of RPC and HTTP instrumentation.
+func (r recorder) recordRequests() {
+	r.recordRequestRate(receive, receivedRequests, rpcServerDuration, httpServerDuration)
+	r.recordRequestRate(export, attempts, rpcClientDuration, httpClientDuration)
+	for id, v := range sum(r.figures, byID, retries) {
+		r.mb.RecordOtelcolSelfRetriesDataPoint(r.now, v, id)
+	}
+}
+
+func (r recorder) recordRequestRate(direction metadata.AttributeDirection, counted role, measured ...role) {
+	total, found := 0.0, false
+	for k, v := range r.values {
+		if k.role == counted {
+			total, found = total+v, true
+		}
+	}
+	if !found {
+		for _, role := range measured {
+			for k, buckets := range r.durations {
+				if k.role == role {
+					total, found = total+buckets.Rate(), true
+				}
+			}
+		}
+	}
+	if found {
+		r.mb.RecordOtelcolSelfRequestRateDataPoint(r.now, total, direction)
+	}
+}
+
+// merge adds up histograms of the first of the roles that has any, by component.
+func (r recorder) merge(preferred ...role) map[string]*window.Buckets {
+	for _, role := range preferred {
+		merged := make(map[string]*window.Buckets)
+		for k, buckets := range r.durations {
+			if k.role != role {
+				continue
+			}
+			if merged[k.id] == nil {
+				merged[k.id] = &window.Buckets{}
+			}
+			merged[k.id].Merge(buckets)
+		}
+		if len(merged) > 0 {
+			return merged
+		}
+	}
+	return nil
+}
+
+func (r recorder) recordLatency() {
+	byExporter := r.merge(attemptDuration)
+	if byExporter == nil {
+		byExporter = r.merge(rpcClientDuration)
+		for id, buckets := range r.merge(httpClientDuration) {
+			if byExporter == nil {
+				byExporter = make(map[string]*window.Buckets)
+			}
+			byExporter[id] = buckets
+		}
+	}
+	for id, buckets := range byExporter {
+		for i, v := range buckets.Quantiles(source.Quantiles...) {
+			r.mb.RecordOtelcolSelfExportLatencyDataPoint(r.now, v, id, source.QuantileValues[i])
+		}
+	}
+}
+
+func (r recorder) recordResponseTime() {
+	protocols := map[role]metadata.AttributeNetworkProtocolName{
+		rpcServerDuration:  metadata.AttributeNetworkProtocolNameGrpc,
+		httpServerDuration: metadata.AttributeNetworkProtocolNameHTTP,
+	}
+	for role, protocol := range protocols {
+		for _, buckets := range r.merge(role) {
+			for i, v := range buckets.Quantiles(source.Quantiles...) {
+				r.mb.RecordOtelcolSelfResponseTimeDataPoint(r.now, v, protocol, source.QuantileValues[i])
+			}
+		}
+	}
+}
+
+// recordDropped writes why items were given up. The exporter that knows the reasons counts the same items as
+// exporterhelper does, which then is left out for it.
+func (r recorder) recordDropped() {
+	type dropped struct {
+		signal metadata.AttributeSignal
+		reason string
+	}
+	detailed := sum(r.figures, byID, droppedItems, attempts)
+	byReason := sum(r.figures, func(k key) dropped {
+		if _, known := detailed[k.id]; known && k.role == unsentItems {
+			return dropped{}
+		}
+		switch k.role {
+		case unqueuedItems:
+			return dropped{k.signal, "not_enqueued"}
+		case unsentItems:
+			return dropped{k.signal, "not_sent"}
+		default:
+			return dropped{k.signal, k.detail}
+		}
+	}, droppedItems, unsentItems, unqueuedItems)
+	for d, v := range byReason {
+		if d.signal != 0 {
+			r.mb.RecordOtelcolSelfDroppedDataPoint(r.now, v, d.signal, d.reason)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+// Package cli is the command line of the testbed.
+package cli
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/report"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/result"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/runner"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/scenario"
+)
+
+const usage = `testbed loads Collectors, checks what they deliver, and compares them.
+
+  testbed list                             the scenarios and suites
+  testbed run [flags] SCENARIO|SUITE...    run them and write reports
+  testbed compare A.json B.json            what changed from one run to another
+  testbed report [flags] RUN.json...       write the reports of runs again, several into one
+
+"testbed run -h" and "testbed report -h" show the flags.
+`
+
+// Exit codes.
+const (
+	ok = iota
+	failed
+	misused
+)
+
+// errUsage marks a call that cannot be carried out as it is written.
+var errUsage = errors.New("see `testbed help`")
+
+// Main carries out a command and returns the exit code of the process: 1 if a limit was broken or something went wrong, 2 if the call
+// was wrong.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := dispatch(ctx, args, stdout, stderr)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return ok
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(stderr, "testbed:", err)
+		return misused
+	default:
+		fmt.Fprintln(stderr, "testbed:", err)
+		return failed
+	}
+}
+
+func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		args = []string{"help"}
+	}
+	switch args[0] {
+	case "list":
+		return list(args[1:], stdout, stderr)
+	case "run":
+		return run(ctx, args[1:], stdout, stderr)
+	case "compare":
+		return compare(args[1:], stdout, stderr)
+	case "report":
+		return rewrite(args[1:], stdout, stderr)
+	case "help", "-h", "-help", "--help":
+		_, err := io.WriteString(stdout, usage)
+		return err
+	default:
+		return fmt.Errorf("unknown command %q; %w", args[0], errUsage)
+	}
+}
+
+func newFlags(name string, stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	return flags
+}
+
+// parse marks what flag has reported already.
+func parse(flags *flag.FlagSet, args []string) error {
+	err := flags.Parse(args)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		return fmt.Errorf("%w; %w", err, errUsage)
+	}
+	return err
+}
+
+func list(args []string, stdout, stderr io.Writer) error {
+	flags := newFlags("list", stderr)
+	scenarios := flags.String("scenarios", "scenarios", "folder of the scenarios")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	all, err := scenario.Load(*scenarios)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		fmt.Fprintln(stdout, runner.Describe(&all[i]))
+	}
+	_, err = fmt.Fprintln(stdout, "\nSuites:", strings.Join(scenario.SuitesOf(all), ", "))
+	return err
+}
+
+// worseBy is how much worse a figure must be, beyond what the rounds scatter, for compare to fail.
+const worseBy = 0.05
+
+func compare(args []string, stdout, stderr io.Writer) error {
+	flags := newFlags("compare", stderr)
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() != 2 {
+		return fmt.Errorf("compare needs two results, found %d; %w", flags.NArg(), errUsage)
+	}
+	before, errBefore := result.Read(flags.Arg(0))
+	after, errAfter := result.Read(flags.Arg(1))
+	if err := errors.Join(errBefore, errAfter); err != nil {
+		return err
+	}
+	changes := result.Compare(before, after)
+	if len(changes) == 0 {
+		return errors.New("the two results have no case and contender in common")
+	}
+	if err := report.Changes(stdout, changes, worseBy); err != nil {
+		return err
+	}
+	worse := 0
+	for i := range changes {
+		if changes[i].Worse(worseBy) {
+			worse++
+		}
+	}
+	if worse > 0 {
+		return fmt.Errorf("%d figures are worse by more than %.0f %%", worse, worseBy*100)
+	}
+	return nil
+}
+
+func rewrite(args []string, stdout, stderr io.Writer) error {
+	flags := newFlags("report", stderr)
+	dir := flags.String("out", ".", "folder to write report.md, report.html and benchmark.txt to")
+	title := flags.String("title", "Load test", "heading of the report")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() == 0 {
+		return fmt.Errorf("report needs the JSON of a run; %w", errUsage)
+	}
+	merged, err := result.Read(flags.Arg(0))
+	if err != nil {
+		return err
+	}
+	for _, path := range flags.Args()[1:] {
+		more, err := result.Read(path)
+		if err != nil {
+			return err
+		}
+		merged.Cases = append(merged.Cases, more.Cases...)
+		merged.Skipped = append(merged.Skipped, more.Skipped...)
+	}
+	if err := report.WriteAll(*dir, *title, merged); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(stdout, "wrote the reports to", *dir)
+	return err
+}

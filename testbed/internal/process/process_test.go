@@ -1,0 +1,135 @@
+package process
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMain makes the test binary its own child: a server that behaves as TESTBED_CHILD says.
+func TestMain(m *testing.M) {
+	switch os.Getenv("TESTBED_CHILD") {
+	case "":
+		os.Exit(m.Run())
+	case "fail":
+		fmt.Println("no such key")
+		os.Exit(1)
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM)
+	l, err := net.Listen("tcp", os.Getenv("TESTBED_ADDRESS"))
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		for {
+			if c, err := l.Accept(); err == nil {
+				_ = c.Close()
+			}
+		}
+	}()
+	for s := range signals {
+		fmt.Println(s)
+		if s == syscall.SIGTERM && os.Getenv("TESTBED_CHILD") != "stubborn" {
+			os.Exit(0)
+		}
+	}
+}
+
+func settings(t *testing.T, behaviour string) Settings {
+	t.Helper()
+	address, err := FreeAddress()
+	require.NoError(t, err)
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(config, []byte("endpoint: ${env:TESTBED_ADDRESS}\nother: ${env:HOME}\n"), 0o600))
+	return Settings{
+		Command: []string{os.Args[0], "{config}"}, Config: config, Dir: filepath.Join(t.TempDir(), "run"), Ready: address, CPU: -1,
+		Env: map[string]string{"TESTBED_CHILD": behaviour, "TESTBED_ADDRESS": address},
+	}
+}
+
+func start(t *testing.T, behaviour string) *Process {
+	t.Helper()
+	p, err := Start(settings(t, behaviour))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, p.Kill())
+		require.NoError(t, p.Close())
+	})
+	return p
+}
+
+func TestTheConfigurationIsExpandedWithTheRunsNamesOnly(t *testing.T) {
+	p := start(t, "serve")
+	content, err := os.ReadFile(p.args[len(p.args)-1])
+	require.NoError(t, err)
+	assert.Equal(t, "endpoint: "+p.settings.Ready+"\nother: ${env:HOME}\n", string(content))
+}
+
+func TestTerminateEndsTheProcess(t *testing.T) {
+	p := start(t, "serve")
+	assert.True(t, p.Running())
+	require.NoError(t, p.Terminate(10*time.Second))
+	assert.False(t, p.Running())
+	require.NoError(t, p.Terminate(time.Second), "a second time is no error")
+	require.NoError(t, p.Kill())
+}
+
+func TestAStubbornProcessIsKilledAndReported(t *testing.T) {
+	p := start(t, "stubborn")
+	require.ErrorContains(t, p.Terminate(50*time.Millisecond), "did not end within 50ms")
+	assert.False(t, p.Running())
+	require.ErrorContains(t, p.Terminate(time.Second), "killed")
+}
+
+func TestAKilledProcessStartsAgain(t *testing.T) {
+	p := start(t, "serve")
+	first := p.PID()
+	require.NoError(t, p.Kill())
+	assert.ErrorIs(t, syscall.Kill(first, 0), syscall.ESRCH)
+	require.NoError(t, p.Restart())
+	assert.NotEqual(t, first, p.PID())
+	assert.True(t, p.Running())
+}
+
+func TestReloadSendsTheSignal(t *testing.T) {
+	p := start(t, "serve")
+	require.NoError(t, p.Reload())
+	require.Eventually(t, func() bool { return p.lastWords() == "hangup\n" }, 10*time.Second, time.Millisecond)
+}
+
+func TestAProcessCanBePinned(t *testing.T) {
+	s := settings(t, "serve")
+	s.CPU = 0
+	p, err := Start(s)
+	require.NoError(t, err)
+	defer p.Close()
+	status, err := os.Open(fmt.Sprintf("/proc/%d/status", p.PID()))
+	require.NoError(t, err)
+	defer status.Close()
+	content, err := io.ReadAll(status)
+	require.NoError(t, err)
+	assert.Contains(t, string(content), "Cpus_allowed_list:\t0\n")
+	require.NoError(t, p.Kill())
+}
+
+func TestAFailureAtStartShowsTheLastWords(t *testing.T) {
+	_, err := Start(settings(t, "fail"))
+	require.ErrorContains(t, err, "no such key")
+	missing := settings(t, "serve")
+	missing.Command = []string{"/no/such/program"}
+	_, err = Start(missing)
+	require.ErrorContains(t, err, "start /no/such/program")
+	missing.Config = "/no/such/file"
+	_, err = Start(missing)
+	require.ErrorContains(t, err, "read the configuration")
+}

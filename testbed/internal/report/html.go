@@ -1,0 +1,150 @@
+package report
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"time"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/result"
+)
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Parse(pageText))
+
+type pageData struct {
+	Title  string
+	Facts  []string
+	Broken []string
+	Cases  []pageCase
+	Colors [colors]struct{}
+}
+
+// colors is how many the page defines; contenders beyond begin anew.
+const colors = 7
+
+type pageCase struct {
+	Result                       *result.Case
+	Line                         string
+	Legend                       []key
+	CostColumns, DeliveryColumns []string
+	Cost, Delivery               [][]string
+	Plots                        []template.HTML
+}
+
+// key is an entry of a case's legend.
+type key struct {
+	Color int
+	Title string
+}
+
+// HTML writes one page that needs nothing else: tables, and plots of latency, throughput, memory and ratios.
+func HTML(w io.Writer, title string, r *result.Report) error {
+	data := pageData{Title: title, Facts: facts(r), Broken: r.Broken()}
+	for i := range r.Cases {
+		data.Cases = append(data.Cases, newPageCase(&r.Cases[i]))
+	}
+	return page.Execute(w, data)
+}
+
+func newPageCase(c *result.Case) pageCase {
+	p := pageCase{Result: c, Line: caseLine(c), CostColumns: costColumns, DeliveryColumns: deliveryColumns}
+	for i := range c.Contenders {
+		contender := &c.Contenders[i]
+		p.Legend = append(p.Legend, key{i % colors, contender.Title})
+		p.Cost = append(p.Cost, costRow(c, contender))
+		p.Delivery = append(p.Delivery, deliveryRow(contender))
+	}
+	for _, svg := range []template.HTML{
+		latencyPlot(c), seriesPlot(c, "Items a second at the backend", count, func(s *result.Sample) float64 { return s.Received }),
+		seriesPlot(c, "Anonymous memory", bytes, func(s *result.Sample) float64 { return float64(s.Anonymous) }), ratiosPlot(c),
+	} {
+		if svg != "" {
+			p.Plots = append(p.Plots, svg)
+		}
+	}
+	return p
+}
+
+// middle is the round whose course is shown: the one with the median P99 would flatter or punish; the one in the middle of the run does not.
+func middle(contender *result.Contender) *result.Measurement {
+	if len(contender.Rounds) == 0 {
+		return nil
+	}
+	return &contender.Rounds[len(contender.Rounds)/2]
+}
+
+func latencyPlot(c *result.Case) template.HTML {
+	p := plot{title: "Latency by percentile", xLabel: "percentile (evenly spaced)", yLog: true, yFormat: duration}
+	shown := map[float64]string{0: "0", 50: "50", 90: "90", 99: "99", 99.9: "99.9", 99.99: "99.99", 100: "100"}
+	for i := range c.Contenders {
+		m := middle(&c.Contenders[i])
+		if m == nil || len(m.Latency.Curve) == 0 {
+			continue
+		}
+		l := line{color: i % colors}
+		p.xTicks = nil
+		for at, q := range m.Latency.Curve {
+			l.points = append(l.points, xy{float64(at), max(1, float64(q.Value))})
+			if label, ok := shown[q.Percentile]; ok {
+				p.xTicks = append(p.xTicks, tick{float64(at), label})
+			}
+		}
+		p.lines = append(p.lines, l)
+	}
+	return p.svg()
+}
+
+func seriesPlot(c *result.Case, title string, format func(float64) string, of func(*result.Sample) float64) template.HTML {
+	p := plot{title: title, xLabel: "seconds", yFormat: format}
+	for i := range c.Contenders {
+		m := middle(&c.Contenders[i])
+		if m == nil || len(m.Series) < 2 {
+			continue
+		}
+		l := line{color: i % colors}
+		for j := range m.Series {
+			l.points = append(l.points, xy{m.Series[j].At.Seconds(), of(&m.Series[j])})
+		}
+		p.lines = append(p.lines, l)
+	}
+	return p.svg()
+}
+
+func ratiosPlot(c *result.Case) template.HTML {
+	baseline := c.BaselineContender()
+	if baseline == nil {
+		return ""
+	}
+	var rows []ratio
+	for _, metric := range []result.Metric{result.CPU, result.Wire, result.Anonymous, result.P99, result.Throughput} {
+		for i := range c.Contenders {
+			contender := &c.Contenders[i]
+			if contender.Name == c.Baseline {
+				continue
+			}
+			if s := result.Ratio(contender, baseline, metric); s.Min > 0 {
+				rows = append(rows, ratio{color: i % colors, label: metric.Name + ", " + contender.Name, median: s.Median, low: s.Min, top: s.Max})
+			}
+		}
+	}
+	return ratioPlot("Against "+baseline.Title, rows)
+}
+
+func duration(ns float64) string { return Duration(time.Duration(ns)) }
+
+func bytes(v float64) string { return mebibytes(v) + " MiB" }
+
+func count(v float64) string {
+	switch {
+	case v >= 1e6:
+		return fmt.Sprintf("%gM", v/1e6)
+	case v >= 1e3:
+		return fmt.Sprintf("%gk", v/1e3)
+	default:
+		return fmt.Sprintf("%g", v)
+	}
+}

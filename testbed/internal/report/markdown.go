@@ -1,0 +1,182 @@
+// Package report writes results for people and for tools.
+package report
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/result"
+)
+
+// Markdown writes tables of every case.
+func Markdown(w io.Writer, title string, r *result.Report) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n", title)
+	for _, line := range facts(r) {
+		fmt.Fprintf(&b, "- %s\n", line)
+	}
+	b.WriteString("\nEach figure is the median of the rounds; a ratio is the median of the ratios of each round, with its range. Lost, duplicate\n" +
+		"and refused items are of all rounds together. CPU counts the Collector's user and system time.\n")
+	for i := range r.Cases {
+		caseTable(&b, &r.Cases[i])
+	}
+	if broken := r.Broken(); len(broken) > 0 {
+		b.WriteString("\n## Limits that did not hold\n\n")
+		for _, line := range broken {
+			fmt.Fprintf(&b, "- %s\n", line)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// facts are where, when and of what the figures are.
+func facts(r *result.Report) []string {
+	lines := []string{
+		fmt.Sprintf("%s, %d processors (%s), kernel %s, %s; garbage collection: %s", r.Time.Format(time.DateTime+" MST"),
+			r.Machine.CPUs, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Machine.GC),
+		fmt.Sprintf("`%s`", r.Command),
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Programs)) {
+		lines = append(lines, fmt.Sprintf("%s: %s", name, r.Programs[name]))
+	}
+	for _, reason := range r.Skipped {
+		lines = append(lines, "left out: "+reason)
+	}
+	if r.Interrupted {
+		lines = append(lines, "the run was interrupted; what follows is what was measured until then")
+	}
+	return lines
+}
+
+// The headings of a case's two tables; costRow and deliveryRow fill them.
+var (
+	costColumns = []string{
+		"Contender", "CPU s per million", "against the first", "Wire B/item", "Items/export", "Items/s", "Peak anonymous MiB", "Peak RSS MiB", "Notes",
+	}
+	deliveryColumns = []string{
+		"Contender", "Acknowledged means", "P50", "P95", "P99", "Max", "Mean", "Std. dev.", "Outliers", "Lost", "Duplicate", "Refused",
+	}
+)
+
+func caseTable(b *strings.Builder, c *result.Case) {
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n%s\n", c.ID, c.Description, caseLine(c))
+	heading(b, costColumns)
+	for i := range c.Contenders {
+		fmt.Fprintf(b, "| %s |\n", strings.Join(costRow(c, &c.Contenders[i]), " | "))
+	}
+	heading(b, deliveryColumns)
+	for i := range c.Contenders {
+		fmt.Fprintf(b, "| %s |\n", strings.Join(deliveryRow(&c.Contenders[i]), " | "))
+	}
+}
+
+func heading(b *strings.Builder, columns []string) {
+	fmt.Fprintf(b, "\n| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)))
+}
+
+func caseLine(c *result.Case) string {
+	line := fmt.Sprintf("%s over %s, %d items a request, %d clients, sent on with compression %s.", c.Signal, c.Protocol, c.ItemsPerRequest, c.Clients, c.Compression)
+	if c.Pinned {
+		line += " Collector and driver have one processor each."
+	}
+	return line
+}
+
+func median(contender *result.Contender, of func(*result.Measurement) float64) float64 {
+	return contender.Spread(result.Metric{Of: of}).Median
+}
+
+func costRow(c *result.Case, contender *result.Contender) []string {
+	ratio := ""
+	if baseline := c.BaselineContender(); baseline != nil && contender.Name != c.Baseline {
+		ratio = Ratio(result.Ratio(contender, baseline, result.CPU))
+	}
+	return []string{
+		contender.Title,
+		fmt.Sprintf("%.2f", median(contender, result.CPU.Of)), ratio,
+		fmt.Sprintf("%.1f", median(contender, result.Wire.Of)),
+		fmt.Sprintf("%.0f", median(contender, func(m *result.Measurement) float64 { return m.ItemsPerExport })),
+		fmt.Sprintf("%.0f", median(contender, result.Throughput.Of)),
+		mebibytes(median(contender, result.Anonymous.Of)),
+		mebibytes(median(contender, func(m *result.Measurement) float64 { return float64(m.PeakRSS) })),
+		notes(contender),
+	}
+}
+
+func deliveryRow(contender *result.Contender) []string {
+	latency := func(of func(*result.Latency) time.Duration) string {
+		return Duration(time.Duration(median(contender, func(m *result.Measurement) float64 { return float64(of(&m.Latency)) })))
+	}
+	lost, duplicates, refused := totals(contender)
+	return []string{
+		contender.Title, contender.Durability,
+		latency(func(l *result.Latency) time.Duration { return l.P50 }),
+		latency(func(l *result.Latency) time.Duration { return l.P95 }),
+		latency(func(l *result.Latency) time.Duration { return l.P99 }),
+		latency(func(l *result.Latency) time.Duration { return l.Max }),
+		latency(func(l *result.Latency) time.Duration { return l.Mean }),
+		latency(func(l *result.Latency) time.Duration { return l.StdDev }),
+		fmt.Sprintf("%.2f %%", 100*median(contender, func(m *result.Measurement) float64 { return m.Latency.Outliers })),
+		fmt.Sprint(lost), fmt.Sprint(duplicates), fmt.Sprint(refused),
+	}
+}
+
+func totals(contender *result.Contender) (lost, duplicates, refused uint64) {
+	for i := range contender.Rounds {
+		counts := &contender.Rounds[i].Counts
+		lost += counts.Lost
+		duplicates += counts.Duplicates
+		refused += counts.Refused
+	}
+	return lost, duplicates, refused
+}
+
+// notes say what a reader must know before believing the figures of a row.
+func notes(contender *result.Contender) string {
+	said := map[string]bool{}
+	for i := range contender.Rounds {
+		m := &contender.Rounds[i]
+		if m.Behind {
+			said["the generator fell behind its rate"] = true
+		}
+		if m.Limiter != "neither" && m.Limiter != "" {
+			said["limited by the "+m.Limiter] = true
+		}
+		if m.Fault != "" {
+			said["fault: "+strings.ReplaceAll(strings.SplitN(m.Fault, "\n", 2)[0], "|", "/")] = true
+		}
+		if len(m.Broken) > 0 {
+			said["limits broken"] = true
+		}
+	}
+	return strings.Join(slices.Sorted(maps.Keys(said)), "; ")
+}
+
+// Ratio formats a ratio with its range.
+func Ratio(s result.Spread) string {
+	if s == (result.Spread{}) {
+		return ""
+	}
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", s.Median, s.Min, s.Max)
+}
+
+// Duration formats to three digits, which is what the histograms hold.
+func Duration(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	default:
+		return d.Round(time.Microsecond).String()
+	}
+}
+
+func mebibytes(bytes float64) string { return fmt.Sprintf("%.0f", bytes/(1<<20)) }

@@ -1,0 +1,143 @@
+package result
+
+import (
+	"math"
+	"slices"
+)
+
+// Metric is a figure of a measurement that contenders are compared by.
+type Metric struct {
+	Name string
+	// Unit is in Go's benchmark form, value per what.
+	Unit string
+	// HigherIsBetter is true for throughput only.
+	HigherIsBetter bool
+	Of             func(*Measurement) float64
+}
+
+// The figures that limits and plots use by name.
+var (
+	CPU        = Metric{Name: "CPU", Unit: "cpu-s/Mitem", Of: func(m *Measurement) float64 { return m.CPUPerMillion }}
+	Wire       = Metric{Name: "wire", Unit: "wire-B/item", Of: func(m *Measurement) float64 { return m.WireBytesPerItem }}
+	Anonymous  = Metric{Name: "peak anonymous", Unit: "anon-B", Of: func(m *Measurement) float64 { return float64(m.PeakAnonymous) }}
+	P99        = Metric{Name: "P99", Unit: "p99-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.P99) }}
+	Throughput = Metric{Name: "throughput", Unit: "items/s", HigherIsBetter: true, Of: func(m *Measurement) float64 { return m.Throughput }}
+)
+
+// Metrics are the figures of every comparison, in the order in which tables show them.
+var Metrics = []Metric{
+	CPU,
+	Wire,
+	Anonymous,
+	{Name: "peak RSS", Unit: "rss-B", Of: func(m *Measurement) float64 { return float64(m.PeakRSS) }},
+	Throughput,
+	{Name: "P50", Unit: "p50-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.P50) }},
+	{Name: "P95", Unit: "p95-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.P95) }},
+	P99,
+	{Name: "max", Unit: "max-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.Max) }},
+}
+
+// Spread is a figure's course over the rounds.
+type Spread struct{ Median, Min, Max float64 }
+
+// SpreadOf summarizes values; the zero Spread stands for none.
+func SpreadOf(values []float64) Spread {
+	values = slices.DeleteFunc(slices.Clone(values), func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
+	if len(values) == 0 {
+		return Spread{}
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	median := values[middle]
+	if len(values)%2 == 0 {
+		median = (values[middle-1] + values[middle]) / 2
+	}
+	return Spread{Median: median, Min: values[0], Max: values[len(values)-1]}
+}
+
+// Spread is the contender's course of a metric over its rounds.
+func (c *Contender) Spread(metric Metric) Spread {
+	var values []float64
+	for i := range c.Rounds {
+		if c.Rounds[i].Fault == "" {
+			values = append(values, metric.Of(&c.Rounds[i]))
+		}
+	}
+	return SpreadOf(values)
+}
+
+// Ratio compares round by round: what disturbs one round disturbs both sides of its ratio.
+func Ratio(contender, baseline *Contender, metric Metric) Spread {
+	var ratios []float64
+	for i := range min(len(contender.Rounds), len(baseline.Rounds)) {
+		own, base := &contender.Rounds[i], &baseline.Rounds[i]
+		if own.Fault == "" && base.Fault == "" {
+			ratios = append(ratios, metric.Of(own)/metric.Of(base))
+		}
+	}
+	return SpreadOf(ratios)
+}
+
+// BaselineContender is the contender that the case's ratios are taken against, nil if it did not run.
+func (c *Case) BaselineContender() *Contender {
+	for i := range c.Contenders {
+		if c.Contenders[i].Name == c.Baseline {
+			return &c.Contenders[i]
+		}
+	}
+	return nil
+}
+
+// Change is a metric of one contender in two reports.
+type Change struct {
+	Case, Contender string
+	Metric          Metric
+	Before, After   Spread
+}
+
+// Ratio is how the median changed.
+func (c *Change) Ratio() float64 { return c.After.Median / c.Before.Median }
+
+// Clear tells whether the two spreads do not overlap: a smaller change is noise as far as these rounds show.
+func (c *Change) Clear() bool { return c.After.Min > c.Before.Max || c.After.Max < c.Before.Min }
+
+// Worse tells whether the change is clear, and for the worse by more than tolerance (0.05 is 5 %).
+func (c *Change) Worse(tolerance float64) bool {
+	ratio := c.Ratio()
+	if c.Metric.HigherIsBetter {
+		ratio = 1 / ratio
+	}
+	return c.Clear() && ratio > 1+tolerance
+}
+
+// Compare finds what both reports have measured.
+func Compare(before, after *Report) []Change {
+	var changes []Change
+	for i := range after.Cases {
+		for j := range before.Cases {
+			if before.Cases[j].ID == after.Cases[i].ID {
+				changes = append(changes, compareCase(&before.Cases[j], &after.Cases[i])...)
+			}
+		}
+	}
+	return changes
+}
+
+func compareCase(before, after *Case) []Change {
+	var changes []Change
+	for i := range after.Contenders {
+		for j := range before.Contenders {
+			own, old := &after.Contenders[i], &before.Contenders[j]
+			if own.Name != old.Name {
+				continue
+			}
+			for _, metric := range Metrics {
+				change := Change{Case: after.ID, Contender: own.Name, Metric: metric, Before: old.Spread(metric), After: own.Spread(metric)}
+				if change.Before.Median != 0 && change.After.Median != 0 {
+					changes = append(changes, change)
+				}
+			}
+		}
+	}
+	return changes
+}

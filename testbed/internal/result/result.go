@@ -1,0 +1,173 @@
+// Package result is what a run leaves: measurements, what they are compared by, and the limits they broke.
+package result
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/ledger"
+)
+
+// Report is the outcome of one command. It is written as JSON and read again by compare and report.
+type Report struct {
+	Time    time.Time `json:"time"`
+	Machine Machine   `json:"machine"`
+	Command string    `json:"command"`
+	// Programs maps the binaries to what they say of their version.
+	Programs map[string]string `json:"programs"`
+	Cases    []Case            `json:"cases"`
+	// Interrupted is set where the run was ended before its time; what was measured until then is there.
+	Interrupted bool `json:"interrupted,omitempty"`
+	// Skipped says what could not run, and why.
+	Skipped []string `json:"skipped,omitempty"`
+}
+
+// Machine is where a run took place.
+type Machine struct {
+	CPU    string `json:"cpu"`
+	CPUs   int    `json:"cpus"`
+	Kernel string `json:"kernel"`
+	Go     string `json:"go"`
+	// GC names GOGC and GOMEMLIMIT if they were set for the contenders.
+	GC string `json:"gc"`
+}
+
+// Case is one case of a scenario with all its measurements.
+type Case struct {
+	ID              string `json:"id"`
+	Description     string `json:"description"`
+	Signal          string `json:"signal"`
+	Protocol        string `json:"protocol"`
+	ItemsPerRequest int    `json:"items_per_request"`
+	Compression     string `json:"compression"`
+	Clients         int    `json:"clients"`
+	Pinned          bool   `json:"pinned,omitempty"`
+	// Baseline is the contender that ratios are taken against.
+	Baseline   string      `json:"baseline"`
+	Contenders []Contender `json:"contenders"`
+}
+
+// Contender is a contender's measurements in one case, by round.
+type Contender struct {
+	Name       string        `json:"name"`
+	Title      string        `json:"title"`
+	Durability string        `json:"durability"`
+	Ours       bool          `json:"ours,omitempty"`
+	Rounds     []Measurement `json:"rounds"`
+}
+
+// Measurement is one run of one contender.
+type Measurement struct {
+	Counts ledger.Counts `json:"counts"`
+	// Seconds is what was measured, without warm-up and drain.
+	Seconds float64 `json:"seconds"`
+	// Throughput is what the backend received, in items per second.
+	Throughput float64 `json:"throughput"`
+	// CPUPerMillion is in CPU seconds per million items received; CPUCores is the mean number of processors used.
+	CPUPerMillion float64 `json:"cpu_seconds_per_million"`
+	CPUCores      float64 `json:"cpu_cores"`
+	// DriverCPUPerMillion is the same for generator and backend together, DriverCores likewise.
+	DriverCPUPerMillion float64 `json:"driver_cpu_seconds_per_million"`
+	DriverCores         float64 `json:"driver_cpu_cores"`
+	// WireBytesPerItem is what the backend's connections carried to it, frames and headers included.
+	WireBytesPerItem float64 `json:"wire_bytes_per_item"`
+	// ItemsPerExport is the mean size of what the backend accepted.
+	ItemsPerExport float64 `json:"items_per_export"`
+	PeakRSS        uint64  `json:"peak_rss_bytes"`
+	PeakAnonymous  uint64  `json:"peak_anonymous_bytes"`
+	Latency        Latency `json:"latency"`
+	// Lag is how late the generator itself was (99 of 100 requests); Behind says that it could not keep its rate, so that the
+	// latencies belong to a lower load than intended.
+	LagP99  time.Duration `json:"lag_p99_ns"`
+	Behind  bool          `json:"behind,omitempty"`
+	Skipped uint64        `json:"skipped_requests,omitempty"`
+	// Attempts and Failures are the clients' requests with every retry; Errors counts the failures by status.
+	Attempts uint64            `json:"attempts"`
+	Failures uint64            `json:"failures"`
+	Errors   map[string]uint64 `json:"errors,omitempty"`
+	Rejected int64             `json:"partial_success_rejected,omitempty"`
+	// Limiter is what was at its end: "collector", "driver", or "neither".
+	Limiter string   `json:"limiter"`
+	Series  []Sample `json:"series,omitempty"`
+	// Shutdown is how long the Collector took to end after SIGTERM.
+	Shutdown time.Duration `json:"shutdown_ns"`
+	// Broken are the limits that did not hold, Fault what went wrong with the run itself.
+	Broken []string `json:"broken_limits,omitempty"`
+	Fault  string   `json:"fault,omitempty"`
+}
+
+// Latency is how long acknowledged requests took, from the moment they were due.
+type Latency struct {
+	Requests int64         `json:"requests"`
+	Mean     time.Duration `json:"mean_ns"`
+	StdDev   time.Duration `json:"stddev_ns"`
+	P50      time.Duration `json:"p50_ns"`
+	P95      time.Duration `json:"p95_ns"`
+	P99      time.Duration `json:"p99_ns"`
+	Max      time.Duration `json:"max_ns"`
+	// Outliers is the share of requests above the upper quartile by more than one and a half times the distance of the quartiles
+	// (Tukey, Exploratory Data Analysis, 1977).
+	Outliers float64 `json:"outliers"`
+	// Curve is the distribution, for plots.
+	Curve []Quantile `json:"curve,omitempty"`
+}
+
+// Quantile is one point of a distribution.
+type Quantile struct {
+	Percentile float64       `json:"p"`
+	Value      time.Duration `json:"v"`
+}
+
+// Sample is one moment of a run.
+type Sample struct {
+	// At is counted from the beginning of what is measured; the warm-up is negative.
+	At time.Duration `json:"at"`
+	// Received is the backend's items per second since the last sample.
+	Received  float64 `json:"received"`
+	CPUCores  float64 `json:"cpu"`
+	Anonymous uint64  `json:"anonymous"`
+	Pending   int64   `json:"pending"`
+}
+
+// Write puts the report into a file.
+func (r *Report) Write(path string) error {
+	content, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(content, '\n'), 0o644)
+}
+
+// Read takes a report from a file.
+func Read(path string) (*Report, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := new(Report)
+	if err := json.Unmarshal(content, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+// Broken lists every limit that did not hold and every run that failed.
+func (r *Report) Broken() []string {
+	var broken []string
+	for _, c := range r.Cases {
+		for _, contender := range c.Contenders {
+			for round, m := range contender.Rounds {
+				where := fmt.Sprintf("%s, %s, round %d: ", c.ID, contender.Name, round+1)
+				for _, b := range m.Broken {
+					broken = append(broken, where+b)
+				}
+				if m.Fault != "" && contender.Ours {
+					broken = append(broken, where+m.Fault)
+				}
+			}
+		}
+	}
+	return broken
+}

@@ -1,0 +1,119 @@
+package result
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func cpu(values ...float64) Contender {
+	c := Contender{Name: "c"}
+	for _, v := range values {
+		c.Rounds = append(c.Rounds, Measurement{CPUPerMillion: v})
+	}
+	return c
+}
+
+func TestASpreadIsMedianAndRange(t *testing.T) {
+	assert.Equal(t, Spread{Median: 2, Min: 1, Max: 9}, SpreadOf([]float64{9, 1, 2}))
+	assert.Equal(t, Spread{Median: 2.5, Min: 1, Max: 4}, SpreadOf([]float64{4, 3, 2, 1}))
+	assert.Equal(t, Spread{Median: 1, Min: 1, Max: 1}, SpreadOf([]float64{math.NaN(), math.Inf(1), 1}))
+	assert.Zero(t, SpreadOf(nil))
+}
+
+func TestRatiosAreTakenRoundByRound(t *testing.T) {
+	own, base := cpu(1, 20, 3), cpu(2, 10, 4)
+	assert.Equal(t, Spread{Median: 0.75, Min: 0.5, Max: 2}, Ratio(&own, &base, CPU))
+	base.Rounds[1].Fault = "ended"
+	assert.Equal(t, Spread{Median: 0.625, Min: 0.5, Max: 0.75}, Ratio(&own, &base, CPU), "a round that failed has no ratio")
+	assert.Equal(t, Spread{Median: 3, Min: 2, Max: 4}, base.Spread(CPU))
+}
+
+func TestAChangeCountsWhenItIsBeyondTheScatter(t *testing.T) {
+	change := func(metric Metric, before, after Spread) *Change {
+		return &Change{Metric: metric, Before: before, After: after}
+	}
+	steady, slower, scattered := Spread{10, 9, 11}, Spread{12, 11.5, 13}, Spread{12, 8, 20}
+	assert.True(t, change(CPU, steady, slower).Worse(0.05))
+	assert.False(t, change(CPU, steady, slower).Worse(0.25), "within the tolerance")
+	assert.False(t, change(CPU, steady, scattered).Worse(0.05))
+	assert.False(t, change(CPU, slower, steady).Worse(0.05), "less CPU is better")
+	assert.True(t, change(Throughput, slower, steady).Worse(0.05))
+	assert.False(t, change(Throughput, steady, slower).Worse(0.05))
+}
+
+func TestReportsAreComparedByCaseAndContender(t *testing.T) {
+	report := func(id string, v float64) *Report {
+		return &Report{Cases: []Case{{ID: id, Contenders: []Contender{cpu(v), {Name: "other " + id}}}}}
+	}
+	changes := Compare(report("a", 2), report("a", 3))
+	require.Len(t, changes, 1)
+	assert.InDelta(t, 1.5, changes[0].Ratio(), 1e-9)
+	assert.Equal(t, "a", changes[0].Case)
+	assert.Empty(t, Compare(report("a", 2), report("b", 3)))
+}
+
+func TestLatencySummarizesAHistogram(t *testing.T) {
+	assert.Zero(t, NewLatency(hdrhistogram.New(1, 1e6, 3)))
+	h := hdrhistogram.New(1, 1e6, 3)
+	for i := int64(1); i <= 1000; i++ {
+		require.NoError(t, h.RecordValue(i))
+	}
+	require.NoError(t, h.RecordValue(100_000))
+	l := NewLatency(h)
+	assert.EqualValues(t, 1001, l.Requests)
+	assert.InEpsilon(t, 501*time.Microsecond, l.P50, 0.01)
+	assert.InEpsilon(t, 991*time.Microsecond, l.P99, 0.01)
+	assert.InEpsilon(t, 100*time.Millisecond, l.Max, 0.01)
+	assert.InEpsilon(t, 600*time.Microsecond, l.Mean, 0.01)
+	assert.InDelta(t, 1.0/1001, l.Outliers, 1e-9)
+	assert.Len(t, l.Curve, len(curvePercentiles))
+}
+
+func TestAReportIsReadAsItWasWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r.json")
+	r := &Report{
+		Time: time.Unix(0, 0).UTC(), Machine: ThisMachine(), Command: "c", Programs: map[string]string{"a": "b"}, Skipped: []string{"s"},
+		Cases: []Case{{ID: "i", Contenders: []Contender{cpu(1, 2)}}},
+	}
+	require.NoError(t, r.Write(path))
+	again, err := Read(path)
+	require.NoError(t, err)
+	assert.Equal(t, r, again)
+	_, err = Read(path + "x")
+	require.Error(t, err)
+	require.NoError(t, os.WriteFile(path, []byte("{"), 0o600))
+	_, err = Read(path)
+	require.ErrorContains(t, err, "r.json")
+	require.Error(t, (&Report{Cases: []Case{{Contenders: []Contender{cpu(math.NaN())}}}}).Write(path), "JSON has no NaN")
+}
+
+func TestBrokenLimitsAndFaultsOfOursAreListed(t *testing.T) {
+	ours := Contender{Name: "ours", Ours: true, Rounds: []Measurement{{Broken: []string{"too much"}}, {Fault: "ended"}}}
+	theirs := Contender{Name: "theirs", Rounds: []Measurement{{Fault: "ended too"}}}
+	r := Report{Cases: []Case{{ID: "case", Contenders: []Contender{ours, theirs}}}}
+	assert.Equal(t, []string{"case, ours, round 1: too much", "case, ours, round 2: ended"}, r.Broken())
+}
+
+func TestTheMachineIsDescribed(t *testing.T) {
+	t.Setenv("GOGC", "")
+	t.Setenv("GOMEMLIMIT", "1GiB")
+	m := ThisMachine()
+	assert.NotEmpty(t, m.CPU)
+	assert.Positive(t, m.CPUs)
+	assert.NotEmpty(t, m.Kernel)
+	assert.Contains(t, m.GC, "GOMEMLIMIT=1GiB")
+}
+
+func TestTheBaselineIsFoundByName(t *testing.T) {
+	c := Case{Baseline: "c", Contenders: []Contender{{Name: "a"}, cpu(1)}}
+	assert.Equal(t, "c", c.BaselineContender().Name)
+	c.Baseline = "gone"
+	assert.Nil(t, c.BaselineContender())
+}

@@ -1,0 +1,86 @@
+package runner
+
+import (
+	"fmt"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/result"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/scenario"
+)
+
+const mib = 1 << 20
+
+// judge notes what our contenders did not keep. The others are measured, not judged.
+func judge(c *result.Case, limits *scenario.Limits) {
+	baseline := c.BaselineContender()
+	for i := range c.Contenders {
+		contender := &c.Contenders[i]
+		if !contender.Ours {
+			continue
+		}
+		for round := range contender.Rounds {
+			m := &contender.Rounds[round]
+			m.Broken = append(correctness(m, limits), bounds(m, limits)...)
+		}
+		if len(contender.Rounds) > 0 && contender.Name != c.Baseline {
+			last := &contender.Rounds[len(contender.Rounds)-1]
+			last.Broken = append(last.Broken, ratios(contender, baseline, limits)...)
+		}
+	}
+}
+
+func correctness(m *result.Measurement, limits *scenario.Limits) (broken []string) {
+	forbid := func(count uint64, what string) {
+		if count > 0 {
+			broken = append(broken, fmt.Sprintf("%d %s", count, what))
+		}
+	}
+	if !limits.LossAllowed {
+		forbid(m.Counts.Lost, "acknowledged items never arrived")
+	}
+	forbid(m.Counts.Unknown, "items arrived that were never sent")
+	forbid(m.Counts.Corrupted, "items arrived changed")
+	forbid(m.Counts.TraceLost, "spans lost their trace or parent")
+	forbid(m.Counts.Malformed, "requests could not be decoded")
+	if limits.Duplicates != nil && m.Counts.Sent > 0 {
+		if share := float64(m.Counts.Duplicates) / float64(m.Counts.Sent); share > *limits.Duplicates {
+			broken = append(broken, fmt.Sprintf("%.4f of the items arrived more than once, at most %v may", share, *limits.Duplicates))
+		}
+	}
+	return broken
+}
+
+func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
+	atMost := func(found, limit float64, what string) {
+		if limit > 0 && found > limit {
+			broken = append(broken, fmt.Sprintf("%s: %.4g, at most %.4g", what, found, limit))
+		}
+	}
+	atLeast := func(found, limit float64, what string) {
+		if found < limit {
+			broken = append(broken, fmt.Sprintf("%s: %.4g, at least %.4g", what, found, limit))
+		}
+	}
+	atMost(float64(m.PeakAnonymous)/mib, limits.AnonymousMiB, "peak anonymous memory in MiB")
+	atMost(float64(m.PeakRSS)/mib, limits.RSSMiB, "peak RSS in MiB")
+	atMost(m.CPUCores, limits.CPUCores, "mean use of processors")
+	atMost(m.Latency.P99.Seconds(), limits.P99.Seconds(), "P99 in seconds")
+	atLeast(m.Throughput, limits.Throughput, "throughput in items/s")
+	if m.Counts.Sent > 0 {
+		atLeast(float64(m.Counts.Acknowledged)/float64(m.Counts.Sent), limits.AcknowledgedRatio, "share of items acknowledged")
+	}
+	return broken
+}
+
+func ratios(contender, baseline *result.Contender, limits *scenario.Limits) (broken []string) {
+	check := func(metric result.Metric, limit float64) {
+		if limit == 0 || baseline == nil {
+			return
+		}
+		if ratio := result.Ratio(contender, baseline, metric); ratio.Median > limit {
+			broken = append(broken, fmt.Sprintf("%s against %s: %.3f, at most %.3f", metric.Name, baseline.Name, ratio.Median, limit))
+		}
+	}
+	check(result.CPU, limits.CPURatio)
+	check(result.Anonymous, limits.MemoryRatio)
+	return broken
+}

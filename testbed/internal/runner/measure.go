@@ -1,0 +1,253 @@
+// Package runner carries out scenarios: it starts backend, network, Collector and generator, lets them run, and measures.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/generator"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/ledger"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/netproxy"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/payload"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/process"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/result"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/scenario"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/sink"
+)
+
+const (
+	// shutdownTimeout is what a Collector gets to end after SIGTERM, as long as an orchestrator usually waits and half as much again.
+	shutdownTimeout = 45 * time.Second
+	// collectorCPU is the processor of a pinned Collector; everything else gets the next one.
+	collectorCPU = 0
+)
+
+// trial is one run of one contender in one case. Its parts are started in the order of the fields and ended in the reverse order.
+type trial struct {
+	runner    *Runner
+	scenario  *scenario.Case
+	contender scenario.Contender
+	dir       string
+
+	set       *payload.Set
+	ledger    *ledger.Ledger
+	sink      *sink.Sink
+	proxy     *netproxy.Proxy
+	storage   *storage
+	process   *process.Process
+	generator *generator.Generator
+	watch     watch
+
+	// events collects what a scenario's events found wrong; read after they have ended.
+	events []error
+}
+
+// measure runs one contender once. What was measured is returned with the error that ended it.
+func (r *Runner) measure(ctx context.Context, c *scenario.Case, contender scenario.Contender, round int) (result.Measurement, error) {
+	name := strings.NewReplacer("/", "_", "=", "-").Replace(c.ID)
+	t := &trial{
+		runner: r, scenario: c, contender: contender,
+		dir: filepath.Join(r.Dir, name, fmt.Sprintf("%s-%d", contender.Name, round+1)),
+	}
+	if err := t.start(); err != nil {
+		return result.Measurement{}, errors.Join(err, t.stop())
+	}
+	t.load(ctx)
+	drained := t.drain(ctx)
+	began := time.Now()
+	stopped := t.stop()
+	m := t.measurement()
+	m.Shutdown = time.Since(began)
+	return m, errors.Join(append(t.events, drained, stopped)...)
+}
+
+func (t *trial) start() error {
+	var err error
+	s := &t.scenario.Scenario
+	if t.set, err = payload.NewSet(s.Signal, s.ItemsPerRequest, s.Seed); err != nil {
+		return err
+	}
+	t.ledger = ledger.New(s.ItemsPerRequest)
+	t.sink, err = sink.Start(sink.Settings{
+		Set: t.set, Ledger: t.ledger, Content: s.CheckContent, Phases: s.Backend, Seed: s.Seed,
+		PoisonEvery: s.PoisonEvery, MaxStreams: s.MaxStreams, Tamper: t.runner.tamper,
+	})
+	if err != nil {
+		return err
+	}
+	backend := t.sink.GRPCAddress()
+	if len(s.Network) > 0 {
+		if t.proxy, err = netproxy.Start(backend, s.Network); err != nil {
+			return err
+		}
+		backend = t.proxy.Address()
+	}
+	address, err := t.startCollector(backend)
+	if err != nil {
+		return err
+	}
+	t.generator, err = generator.New(generator.Settings{
+		Load: s.Load, Set: t.set, Ledger: t.ledger, Protocol: s.Protocol, Address: address, Compression: s.ClientCompression,
+	})
+	return err
+}
+
+// startCollector returns where the generator sends to.
+func (t *trial) startCollector(backend string) (string, error) {
+	s := &t.scenario.Scenario
+	if t.contender.Binary == "" {
+		if s.Protocol == generator.HTTP {
+			return t.sink.HTTPAddress(), nil
+		}
+		return backend, nil
+	}
+	command, err := t.contender.Command(t.runner.Programs)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+		return "", err
+	}
+	if t.storage, err = newStorage(filepath.Join(t.dir, "storage"), s.DiskMiB); err != nil {
+		return "", err
+	}
+	var addresses [3]string
+	for i := range addresses {
+		if addresses[i], err = process.FreeAddress(); err != nil {
+			return "", err
+		}
+	}
+	env := map[string]string{
+		"TESTBED_GRPC": addresses[0], "TESTBED_HTTP": addresses[1],
+		"TESTBED_METRICS_PORT": addresses[2][strings.LastIndexByte(addresses[2], ':')+1:],
+		"TESTBED_BACKEND":      backend, "TESTBED_BACKEND_HTTP": t.sink.HTTPAddress(),
+		"TESTBED_COMPRESSION": string(s.Compression), "TESTBED_STORAGE": t.storage.dir,
+	}
+	for name, value := range s.Env {
+		env[name] = value
+	}
+	cpu := -1
+	if s.Pin {
+		cpu = collectorCPU
+	}
+	t.process, err = process.Start(process.Settings{
+		Command: command, Config: t.contender.Config, Env: env, Dir: t.dir, Ready: addresses[0], CPU: cpu,
+	})
+	if s.Protocol == generator.HTTP {
+		return addresses[1], err
+	}
+	return addresses[0], err
+}
+
+// load runs warm-up and load, with everything that the scenario has happen meanwhile.
+func (t *trial) load(ctx context.Context) {
+	l := &t.scenario.Load
+	running, stop := context.WithTimeout(ctx, l.Warmup+l.Duration)
+	defer stop()
+	var side sync.WaitGroup
+	side.Go(func() { t.watch.run(running, t) })
+	side.Go(func() {
+		select {
+		case <-time.After(l.Warmup):
+		case <-running.Done():
+			return
+		}
+		t.sink.Begin()
+		if t.proxy != nil {
+			t.proxy.Begin()
+		}
+		t.watch.begin(t)
+		t.generator.Measure(true)
+		side.Go(func() { t.runEvents(running) })
+		<-running.Done()
+		t.watch.end(t)
+		t.generator.Measure(false)
+	})
+	t.generator.Run(ctx, running)
+	side.Wait()
+}
+
+// runEvents does to the Collector what the scenario says. An event that has begun is finished even when the load ends meanwhile.
+func (t *trial) runEvents(running context.Context) {
+	begun := time.Now()
+	for _, event := range t.scenario.Events {
+		select {
+		case <-time.After(time.Until(begun.Add(event.At))):
+		case <-running.Done():
+			return
+		}
+		if t.process == nil {
+			continue
+		}
+		if err := t.event(event); err != nil {
+			t.events = append(t.events, fmt.Errorf("%s: %w", event.Action, err))
+		}
+	}
+}
+
+func (t *trial) event(event scenario.Event) error {
+	switch event.Action {
+	case scenario.Reload:
+		return t.process.Reload()
+	case scenario.Kill:
+		if err := t.process.Kill(); err != nil {
+			return err
+		}
+	default:
+		if err := t.process.Terminate(shutdownTimeout); err != nil {
+			return err
+		}
+	}
+	return t.process.Restart()
+}
+
+// drain waits until everything acknowledged has arrived, as long as the scenario allows.
+func (t *trial) drain(ctx context.Context) error {
+	deadline := time.NewTimer(t.scenario.Drain)
+	defer deadline.Stop()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		// The cheap question first: to look at every item takes its time.
+		if t.ledger.Received() >= t.generator.Statistics().Acknowledged && t.ledger.Pending() == 0 {
+			return nil
+		}
+		if t.process != nil && !t.process.Running() {
+			return errors.New("the Collector ended by itself")
+		}
+		select {
+		case <-poll.C:
+		case <-deadline.C:
+			return nil // what is missing is counted as lost
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// stop ends what was started. The backend lives until the Collector has ended, which may still send.
+func (t *trial) stop() error {
+	var errs []error
+	if t.generator != nil {
+		errs = append(errs, t.generator.Close())
+	}
+	if t.process != nil {
+		errs = append(errs, t.process.Terminate(shutdownTimeout), t.process.Close())
+	}
+	if t.proxy != nil {
+		t.proxy.Shutdown()
+	}
+	if t.sink != nil {
+		errs = append(errs, t.sink.Shutdown())
+	}
+	if t.storage != nil {
+		errs = append(errs, t.storage.remove())
+	}
+	return errors.Join(errs...)
+}

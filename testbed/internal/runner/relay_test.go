@@ -1,0 +1,89 @@
+package runner
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/scenario"
+)
+
+// TestMain makes the test binary its own Collector: a relay that passes connections on to the backend.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "relay" {
+		relay(os.Args[2])
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// relay reads the addresses to listen on and to pass on to from its configuration, and ends on SIGTERM.
+func relay(config string) {
+	content, err := os.ReadFile(config)
+	if err != nil {
+		panic(err)
+	}
+	words := strings.Fields(string(content))
+	listen, backend := words[0], words[1]
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		for s := range signals {
+			fmt.Println(s)
+			if s == syscall.SIGTERM {
+				os.Exit(0)
+			}
+		}
+	}()
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		panic(err)
+	}
+	for {
+		from, err := l.Accept()
+		if err != nil {
+			panic(err)
+		}
+		go func() {
+			defer from.Close()
+			to, err := net.Dial("tcp", backend)
+			if err != nil {
+				return
+			}
+			defer to.Close()
+			go func() { _, _ = io.Copy(from, to); _ = from.Close() }()
+			_, _ = io.Copy(to, from)
+		}()
+	}
+}
+
+// newRunner knows the relay, over gRPC and HTTP, and the direct way.
+func newRunner(t *testing.T) *Runner {
+	t.Helper()
+	dir := t.TempDir()
+	grpcConfig, httpConfig := filepath.Join(dir, "grpc"), filepath.Join(dir, "http")
+	require.NoError(t, os.WriteFile(grpcConfig, []byte("${env:TESTBED_GRPC} ${env:TESTBED_BACKEND}"), 0o600))
+	require.NoError(t, os.WriteFile(httpConfig, []byte("${env:TESTBED_GRPC} ${env:TESTBED_BACKEND_HTTP}"), 0o600))
+	contender := func(name, binary, config string) scenario.Contender {
+		return scenario.Contender{Name: name, Title: name, Binary: binary, Args: []string{"relay", "{config}"}, Config: config, Ours: true}
+	}
+	return &Runner{
+		Dir: filepath.Join(dir, "runs"), Programs: map[string]string{"relay": os.Args[0]},
+		Contenders: map[string]scenario.Contender{
+			"relay":      contender("relay", "relay", grpcConfig),
+			"relay-http": contender("relay-http", "relay", httpConfig),
+			"absent":     contender("absent", "no-such-program", grpcConfig),
+			"broken":     contender("broken", "relay", filepath.Join(dir, "none")),
+			"direct":     {Name: "direct", Title: "direct", Ours: true},
+		},
+	}
+}

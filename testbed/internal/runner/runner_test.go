@@ -1,0 +1,229 @@
+package runner
+
+import (
+	"context"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/generator"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/ledger"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/netproxy"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/payload"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/result"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/scenario"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/sink"
+)
+
+// quick is a scenario of half a second.
+func quick(change func(*scenario.Scenario)) []scenario.Case {
+	s := scenario.Default()
+	s.Name, s.Contenders, s.CheckContent, s.Drain = "quick", []string{"relay"}, true, 5*time.Second
+	s.Load.Mode, s.Load.Rate, s.Load.Clients, s.Load.Connections = generator.Open, 5000, 8, 2
+	s.Load.Warmup, s.Load.Duration = 100*time.Millisecond, 400*time.Millisecond
+	s.Load.Retry.Initial, s.Load.Retry.Max = 10*time.Millisecond, 50*time.Millisecond
+	if change != nil {
+		change(&s)
+	}
+	return s.Cases()
+}
+
+func run(t *testing.T, r *Runner, cases []scenario.Case) *result.Report {
+	t.Helper()
+	report, err := r.Run(t.Context(), cases)
+	require.NoError(t, err)
+	return report
+}
+
+func only(t *testing.T, report *result.Report) result.Measurement {
+	t.Helper()
+	require.Len(t, report.Cases, 1)
+	require.Len(t, report.Cases[0].Contenders, 1)
+	require.Len(t, report.Cases[0].Contenders[0].Rounds, 1)
+	return report.Cases[0].Contenders[0].Rounds[0]
+}
+
+// progress counts what it is told.
+type progress struct {
+	begun   []string
+	samples atomic.Int64
+}
+
+func (p *progress) Begin(_, contender string, _ int)            { p.begun = append(p.begun, contender) }
+func (p *progress) Sample(_ float64, _ uint64, _ time.Duration) { p.samples.Add(1) }
+
+func TestARunMeasuresAProcess(t *testing.T) {
+	r, p := newRunner(t), &progress{}
+	r.Progress = p
+	m := only(t, run(t, r, quick(nil)))
+	assert.Empty(t, m.Fault)
+	assert.Empty(t, m.Broken)
+	sent := m.Counts.Sent
+	assert.InDelta(t, 2500, float64(sent), 300)
+	assert.Equal(t, ledger.Counts{Sent: sent, Acknowledged: sent, Received: sent}, m.Counts)
+	assert.InDelta(t, 0.4, m.Seconds, 0.1)
+	assert.InDelta(t, 5000, m.Throughput, 1000)
+	assert.Greater(t, m.WireBytesPerItem, 400.0)
+	assert.InDelta(t, 100, m.ItemsPerExport, 1)
+	assert.Greater(t, m.PeakRSS, m.PeakAnonymous)
+	assert.Positive(t, m.PeakAnonymous)
+	assert.Positive(t, m.Latency.P50)
+	assert.Positive(t, m.DriverCPUPerMillion)
+	assert.NotEmpty(t, m.Series)
+	assert.Equal(t, "neither", m.Limiter)
+	assert.Equal(t, []string{"relay"}, p.begun)
+	assert.Positive(t, p.samples.Load())
+	_, err := os.Stat(r.Dir)
+	require.NoError(t, err, "configuration and log stay")
+}
+
+func TestContendersTakeTurns(t *testing.T) {
+	r, p := newRunner(t), &progress{}
+	r.Progress = p
+	report := run(t, r, quick(func(s *scenario.Scenario) { s.Contenders, s.Rounds = []string{"direct", "relay", "absent"}, 2 }))
+	assert.Equal(t, []string{"direct", "relay", "relay", "direct"}, p.begun)
+	require.Len(t, report.Skipped, 1)
+	assert.Contains(t, report.Skipped[0], "contender absent")
+	c := report.Cases[0]
+	assert.Equal(t, "direct", c.Baseline)
+	assert.Len(t, c.Contenders[1].Rounds, 2)
+	assert.Zero(t, c.Contenders[0].Rounds[0].PeakRSS, "without a process there is nothing to measure")
+}
+
+func TestHTTPGoesToItsOwnPort(t *testing.T) {
+	for _, contender := range []string{"direct"} {
+		m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders, s.Protocol = []string{contender}, generator.HTTP })))
+		assert.Equal(t, m.Counts.Sent, m.Counts.Acknowledged)
+	}
+	// The relay listens on the gRPC port only, so that nobody answers on the other.
+	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Contenders, s.Protocol, s.Load.Retry.MaxElapsed = []string{"relay-http"}, generator.HTTP, 0
+	})))
+	assert.Equal(t, m.Counts.Sent, m.Counts.Refused)
+}
+
+func TestFaultsOfTheNetworkAndEventsAreSurvived(t *testing.T) {
+	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Network = []netproxy.Phase{{At: 50 * time.Millisecond, Cut: true}}
+		s.Backend = []sink.Phase{{FailRatio: 0.2, FailCode: "UNAVAILABLE"}}
+		s.Events = []scenario.Event{
+			{At: 100 * time.Millisecond, Action: scenario.Reload}, {At: 150 * time.Millisecond, Action: scenario.Kill},
+			{At: 250 * time.Millisecond, Action: scenario.Restart}, {At: time.Hour, Action: scenario.Kill},
+		}
+	})))
+	assert.Empty(t, m.Fault)
+	assert.Positive(t, m.Failures)
+	assert.Equal(t, m.Counts.Sent, m.Counts.Acknowledged)
+	assert.Zero(t, m.Counts.Lost)
+}
+
+func TestAnInterruptedRunGivesWhatItMeasured(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	report, err := newRunner(t).Run(ctx, quick(func(s *scenario.Scenario) { s.Load.Duration, s.Rounds = time.Hour, 3 }))
+	require.NoError(t, err)
+	assert.True(t, report.Interrupted)
+	assert.Positive(t, only(t, report).Counts.Received)
+}
+
+func TestWhatCannotStartIsAFault(t *testing.T) {
+	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"broken"} })))
+	assert.Contains(t, m.Fault, "read the configuration")
+	_, err := newRunner(t).Run(t.Context(), quick(func(s *scenario.Scenario) { s.Contenders = []string{"who"} }))
+	require.ErrorContains(t, err, `no contender is called "who"`)
+	assert.Empty(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"absent"} })).Cases)
+}
+
+func TestADiskOfItsOwnIsFullOrLeftOut(t *testing.T) {
+	report := run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.DiskMiB = 1 }))
+	if len(report.Skipped) > 0 {
+		assert.Contains(t, report.Skipped[0], "a disk of limited size needs")
+		return
+	}
+	assert.Empty(t, only(t, report).Fault)
+}
+
+func TestAPinnedRunNamesItsLimiter(t *testing.T) {
+	report := run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Pin, s.CheckContent, s.Load.Mode, s.Load.Pattern.Kind = true, false, generator.Closed, ""
+		s.Contenders = []string{"relay"}
+	}))
+	m := only(t, report)
+	assert.Empty(t, m.Fault)
+	assert.True(t, report.Cases[0].Pinned)
+	assert.Contains(t, []string{"driver", "collector", "neither"}, m.Limiter)
+}
+
+func TestAGeneratorThatFallsBehindSaysSo(t *testing.T) {
+	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Contenders, s.Load.Clients, s.Load.Connections = []string{"direct"}, 1, 1
+		s.Backend = []sink.Phase{{Latency: 100 * time.Millisecond}}
+	})))
+	assert.True(t, m.Behind)
+	assert.Greater(t, m.LagP99, 100*time.Millisecond)
+}
+
+// The backend of these three spoils one item in a million.
+func TestOneDroppedItemInAMillionIsCaught(t *testing.T) {
+	m := tampered(t, false, func(items []payload.Item) []payload.Item { return items[1:] })
+	assert.EqualValues(t, 1, m.Counts.Lost)
+	assert.Equal(t, []string{"1 acknowledged items never arrived"}, m.Broken)
+}
+
+func TestOneDuplicateInAMillionIsCaught(t *testing.T) {
+	m := tampered(t, false, func(items []payload.Item) []payload.Item { return append(items, items[0]) })
+	assert.EqualValues(t, 1, m.Counts.Duplicates)
+	require.Len(t, m.Broken, 1)
+	assert.Contains(t, m.Broken[0], "arrived more than once")
+}
+
+func TestOneCorruptedItemInAMillionIsCaught(t *testing.T) {
+	m := tampered(t, true, func(items []payload.Item) []payload.Item {
+		items[3].Checksum++
+		items[4].TraceKept = false
+		items[5].Number = payload.Unknown
+		return items
+	})
+	assert.EqualValues(t, 1, m.Counts.Corrupted)
+	assert.EqualValues(t, 1, m.Counts.TraceLost)
+	assert.EqualValues(t, 1, m.Counts.Unknown)
+	assert.Len(t, m.Broken, 4, "the item whose number was changed is lost as well: %v", m.Broken)
+}
+
+// tampered sends until a million items (fewer with -short) were noted, one of which the backend spoils.
+func tampered(t *testing.T, content bool, spoil func([]payload.Item) []payload.Item) result.Measurement {
+	t.Helper()
+	want := int64(1_000_000)
+	if testing.Short() {
+		want /= 20
+	}
+	var noted atomic.Int64
+	ctx, enough := context.WithTimeout(t.Context(), time.Minute)
+	defer enough()
+	r := newRunner(t)
+	r.tamper = func(items []payload.Item) []payload.Item {
+		before := noted.Add(int64(len(items))) - int64(len(items))
+		if before <= want/2 && want/2 < before+int64(len(items)) {
+			items = spoil(items)
+		}
+		return items
+	}
+	none := 0.0
+	cases := quick(func(s *scenario.Scenario) {
+		s.Contenders, s.Drain, s.Load.Mode, s.Load.Clients = []string{"direct"}, 0, generator.Closed, 16
+		s.ItemsPerRequest, s.CheckContent = 500, content
+		s.Limits.Duplicates = &none
+	})
+	// Rounds are added until enough has arrived: how many a second are noted depends on the machine.
+	var spoiled result.Measurement
+	for ctx.Err() == nil && noted.Load() < want {
+		if m := only(t, run(t, r, cases)); len(m.Broken) > 0 {
+			spoiled = m
+		}
+	}
+	return spoiled
+}

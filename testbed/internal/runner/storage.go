@@ -1,0 +1,41 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// storage is the folder of a persistent queue; with a size, a disk of its own that can be full.
+type storage struct {
+	dir     string
+	mounted bool
+}
+
+// errNoDisk marks a scenario that this machine does not let run.
+var errNoDisk = errors.New("a disk of limited size needs the right to mount one")
+
+func newStorage(dir string, sizeMiB int) (*storage, error) {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	s := &storage{dir: dir}
+	if sizeMiB == 0 {
+		return s, nil
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", sizeMiB)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoDisk, err)
+	}
+	s.mounted = true
+	return s, nil
+}
+
+func (s *storage) remove() error {
+	if s.mounted {
+		if err := syscall.Unmount(s.dir, 0); err != nil {
+			return fmt.Errorf("unmount %s: %w", s.dir, err)
+		}
+	}
+	return os.RemoveAll(s.dir)
+}

@@ -1,0 +1,144 @@
+package scenario
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/otlp"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/payload"
+)
+
+// folder writes files and returns where.
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
+	}
+	return dir
+}
+
+const minimal = "description: d\nsuites: [s]\n"
+
+func TestAScenarioChangesTheDefaults(t *testing.T) {
+	all, err := Load(folder(t, map[string]string{"one.yaml": minimal + "signal: logs\nload: {mode: open, rate: 5, clients: 3, connections: 2, duration: 3s}\n"}))
+	require.NoError(t, err)
+	want := Default()
+	want.Name, want.Description, want.Suites, want.Signal = "one", "d", []string{"s"}, "logs"
+	want.Load.Mode, want.Load.Rate, want.Load.Clients, want.Load.Connections, want.Load.Duration = "open", 5, 3, 2, 3*time.Second
+	assert.Equal(t, []Scenario{want}, all)
+}
+
+func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
+	_, err := Load(folder(t, map[string]string{
+		"bad.yaml": "rounds: 0\nprotocol: pigeon\nsignal: smoke\nitems_per_request: 0\ncompression: br\ncontenders: []\ndrain: -1s\ndisk_mib: -1\n" +
+			"load: {mode: x}\nbackend: [{capacity: -1}]\nnetwork: [{delay: -1s}]\nevents: [{at: -1s, action: explode}]\nmatrix: {items_per_request: [0, 0]}\n",
+		"key.yaml":  minimal + "limit: {p99: 1s}\n",
+		"good.yaml": minimal,
+	}))
+	for _, message := range []string{
+		"bad.yaml", "`description` must say", "`suites` must name", "`contenders` must name", "`rounds` must be between 1 and 100, found 0",
+		"`protocol` must be grpc or http, found \"pigeon\"", "`signal` must be one of", "`items_per_request` must be between", "found \"br\"",
+		"`drain` must not", "`disk_mib` must not", "`load`: `mode`", "`backend[0]`: `capacity`", "`network[0]`: `delay`",
+		"`events[0].action` must be kill, restart or reload, found \"explode\"", "`events[0].at`", "key.yaml", "field limit not found",
+	} {
+		require.ErrorContains(t, err, message)
+	}
+	assert.NotContains(t, err.Error(), "good.yaml")
+}
+
+func TestAFolderWithoutScenariosIsAnError(t *testing.T) {
+	_, err := Load(t.TempDir())
+	require.ErrorContains(t, err, "no scenario")
+	_, err = Load("[")
+	require.Error(t, err)
+}
+
+func TestAMatrixMakesACaseOfEveryCombination(t *testing.T) {
+	s := Default()
+	s.Name = "m"
+	assert.Len(t, s.Cases(), 1)
+	assert.Equal(t, "m", s.Cases()[0].ID)
+	s.Matrix = Matrix{
+		Signals: []payload.Signal{"traces", "logs"}, Protocols: []string{"http"}, ItemsPerRequest: []int{1, 10}, Clients: []int{2},
+		Compressions: []otlp.Compression{"gzip"}, ClientCompressions: []otlp.Compression{"zstd"},
+	}
+	var ids []string
+	for _, c := range s.Cases() {
+		ids = append(ids, c.ID)
+		assert.Equal(t, 2, c.Load.Clients)
+		assert.Equal(t, 2, c.Load.Connections, "there cannot be more connections than clients")
+	}
+	assert.Equal(t, []string{
+		"m/traces/http/items=1/clients=2/gzip/from=zstd", "m/traces/http/items=10/clients=2/gzip/from=zstd",
+		"m/logs/http/items=1/clients=2/gzip/from=zstd", "m/logs/http/items=10/clients=2/gzip/from=zstd",
+	}, ids)
+}
+
+func TestNamesAndSuitesSelect(t *testing.T) {
+	all := []Scenario{{Name: "a", Suites: []string{"x"}}, {Name: "b", Suites: []string{"x", "y"}}, {Name: "c", Suites: []string{"y"}}}
+	selected, err := Select(all, []string{"a", "y"})
+	require.NoError(t, err)
+	assert.Len(t, selected, 3)
+	selected, err = Select(all, []string{"x"})
+	require.NoError(t, err)
+	assert.Equal(t, all[:2], selected)
+	_, err = Select(all, []string{"z"})
+	require.ErrorContains(t, err, `no scenario and no suite is called "z"`)
+	assert.Equal(t, []string{"x", "y"}, SuitesOf(all))
+}
+
+func TestContendersAreReadAndResolved(t *testing.T) {
+	dir := folder(t, map[string]string{"c.yaml": `
+none: {title: n, durability: d}
+shell: {title: s, durability: d, binary: my-shell, args: ["{config}"], config: conf}
+gone: {title: g, durability: d, binary: no-such-program, config: conf}
+`, "conf": ""})
+	all, err := Contenders(filepath.Join(dir, "c.yaml"))
+	require.NoError(t, err)
+	found, missing, err := Resolve([]string{"shell", "none", "gone"}, all, map[string]string{"my-shell": "/bin/sh"})
+	require.NoError(t, err)
+	require.Len(t, found, 2)
+	require.Len(t, missing, 1)
+	assert.Contains(t, missing[0], "contender gone")
+	command, err := found[0].Command(map[string]string{"my-shell": "/bin/sh"})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"/bin/sh", "{config}"}, command)
+	assert.Equal(t, filepath.Join(dir, "conf"), found[0].Config)
+	_, _, err = Resolve([]string{"who"}, all, nil)
+	require.ErrorContains(t, err, `no contender is called "who"; there are gone, none, shell`)
+}
+
+func TestContendersFaultsAreReported(t *testing.T) {
+	dir := folder(t, map[string]string{"c.yaml": "a: {binary: sh, config: nowhere}\n", "broken.yaml": "a: {colour: red}\n"})
+	_, err := Contenders(filepath.Join(dir, "c.yaml"))
+	require.ErrorContains(t, err, "`a` needs a `title` and a `durability`")
+	require.ErrorContains(t, err, "`a.config`")
+	_, err = Contenders(filepath.Join(dir, "broken.yaml"))
+	require.ErrorContains(t, err, "colour")
+	_, err = Contenders(filepath.Join(dir, "absent.yaml"))
+	require.Error(t, err)
+}
+
+func TestWhatShipsIsValid(t *testing.T) {
+	all, err := Load(filepath.Join("..", "..", "scenarios"))
+	require.NoError(t, err)
+	contenders, err := Contenders(filepath.Join("..", "..", "peers", "contenders.yaml"))
+	require.NoError(t, err)
+	var short time.Duration
+	for i := range all {
+		_, _, err := Resolve(all[i].Contenders, contenders, nil)
+		require.NoError(t, err, all[i].Name)
+		for _, c := range all[i].Cases() {
+			if all[i].matches("short") {
+				short += time.Duration(c.Rounds*len(c.Contenders)) * (c.Load.Warmup + c.Load.Duration)
+			}
+		}
+	}
+	assert.Less(t, short, 4*time.Minute, "the short suite has five minutes, starts and drains included")
+}
