@@ -55,6 +55,8 @@ type Summary struct {
 	Near, Far, NotCarried int
 	// Median and Worst are of the ratios of what was carried.
 	Median, Worst float64
+	// ItemsPerRequest is the median over the pairs of the batches' mean size: what the latency is paid with.
+	ItemsPerRequest float64
 }
 
 // The goals: near the best on most pairs, and never far from it.
@@ -66,8 +68,9 @@ const (
 // Summarize counts.
 func Summarize(all []Regret) Summary {
 	s := Summary{Pairs: len(all)}
-	var ratios []float64
+	var ratios, sizes []float64
 	for _, r := range all {
+		sizes = append(sizes, float64(r.Result.Items)/float64(max(1, r.Result.Requests)))
 		if !r.Result.Carried() {
 			s.NotCarried++
 			continue
@@ -79,6 +82,8 @@ func Summarize(all []Regret) Summary {
 			s.Far++
 		}
 	}
+	slices.Sort(sizes)
+	s.ItemsPerRequest = sizes[len(sizes)/2]
 	if slices.Sort(ratios); len(ratios) > 0 {
 		s.Median, s.Worst = ratios[len(ratios)/2], ratios[len(ratios)-1]
 	}

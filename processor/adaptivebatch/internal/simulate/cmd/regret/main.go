@@ -31,8 +31,8 @@ func regret() error {
 	if err := simulate.WriteMisses(os.Stdout, adaptive); err != nil {
 		return err
 	}
-	fmt.Printf("\n| Configuration | Pairs | up to %g | above %g | load not carried | Median | Worst |\n", simulate.NearRatio, float64(simulate.FarRatio))
-	fmt.Println("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+	fmt.Printf("\n| Configuration | Pairs | up to %g | above %g | load not carried | Median | Worst | Items a request, median |\n", simulate.NearRatio, float64(simulate.FarRatio))
+	fmt.Println("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 	summary("adaptive, defaults", adaptive)
 	for _, f := range simulate.OftenBest(adaptive, compared) {
 		fixed, err := simulate.Regrets(f.Config())
@@ -46,5 +46,5 @@ func regret() error {
 
 func summary(name string, all []simulate.Regret) {
 	s := simulate.Summarize(all)
-	fmt.Printf("| %s | %d | %d | %d | %d | %.2f | %.2f |\n", name, s.Pairs, s.Near, s.Far, s.NotCarried, s.Median, s.Worst)
+	fmt.Printf("| %s | %d | %d | %d | %d | %.2f | %.2f | %.0f |\n", name, s.Pairs, s.Near, s.Far, s.NotCarried, s.Median, s.Worst, s.ItemsPerRequest)
 }
