@@ -24,10 +24,11 @@ type batcher struct {
 	// ceiling is the decision's, for splitting calls before the mutex is taken.
 	ceiling atomic.Int64
 
-	mu      sync.Mutex
-	control *controller.Controller
-	async   asyncDetector
-	streams map[string]*stream
+	mu        sync.Mutex
+	control   *controller.Controller
+	decisions decisionLog
+	async     asyncDetector
+	streams   map[string]*stream
 	// due are the streams that only lack a free slot, in the order in which they became due.
 	due      []*stream
 	inFlight controller.InFlight
@@ -49,6 +50,7 @@ type batcher struct {
 
 func newBatcher(cfg *Config, logger *zap.Logger, t *telemetry) *batcher {
 	b := &batcher{cfg: cfg, logger: logger, telemetry: t, streams: map[string]*stream{}, drained: make(chan struct{})}
+	b.decisions.logger = logger
 	b.base, b.cancelBase = context.WithCancel(context.Background())
 	b.control = controller.New(controller.Config{
 		Adaptive: cfg.Adaptive, StartItems: cfg.trigger(), MinItems: int(cfg.SendBatchMinSize), MaxItems: int(cfg.SendBatchMaxSize),

@@ -110,7 +110,9 @@ func (b *batcher) sent(e *batch, items int, took time.Duration, err error) {
 
 func (b *batcher) learn(a attempt.Attempt) {
 	working := max(1, b.inFlight.Exports-b.inFlight.Retrying)
-	b.control.Observe(controller.Observation{Attempt: a, InFlight: working, Now: time.Now()})
+	o := controller.Observation{Attempt: a, InFlight: working, Now: time.Now()}
+	b.control.Observe(o)
+	b.decisions.decided(b.control.Decision(), o)
 	b.decided()
 }
 
