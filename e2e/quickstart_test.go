@@ -48,6 +48,12 @@ func TestMakeRunConfigurationSendsToTheNamedBackend(t *testing.T) {
 
 func startShipped(t *testing.T, embedded string, environment ...string) (c *collector, zpages string) {
 	t.Helper()
+	return startShippedWith(t, embedded, freeAddress(t), environment...)
+}
+
+// startShippedWith is startShipped with the address of the alerts.
+func startShippedWith(t *testing.T, embedded, alerts string, environment ...string) (c *collector, zpages string) {
+	t.Helper()
 	shipped, err := filepath.Abs(filepath.Join(repository, "collector-config.yaml"))
 	require.NoError(t, err)
 	p, zpages := freePorts(t), freeAddress(t)
@@ -58,6 +64,8 @@ func startShipped(t *testing.T, embedded string, environment ...string) (c *coll
 		"receivers::otlp/arrived::protocols::grpc::endpoint": embedded,
 		"extensions::health_check::endpoint":                 p.health,
 		"extensions::zpages::endpoint":                       zpages,
+		"extensions::alertmanager::http::endpoint":           alerts,
+		"receivers::selfmetrics":                             `{collection_interval: 1s, telemetry: {endpoint: "http://` + p.metrics + `/metrics"}}`,
 		"service::telemetry::metrics::readers": "[{pull: {exporter: {prometheus: {host: 127.0.0.1, port: " +
 			p.metrics[strings.LastIndex(p.metrics, ":")+1:] + "}}}}]",
 	} {

@@ -58,7 +58,7 @@ func TestABackendThatGoesAndComesBack(t *testing.T) {
 	require.NoError(t, e.ConsumeTraces(context.Background(), spans(3)))
 	server := serveBackend(t, listen(), backend.export)
 	require.Eventually(t, func() bool { return backend.total() == 3 }, 20*time.Second, time.Millisecond)
-	server.Stop()
+	server.GracefulStop() // not before the first answer is out, which would be asked for again
 	require.NoError(t, e.ConsumeTraces(context.Background(), spans(4)))
 	serveBackend(t, listen(), backend.export)
 	require.Eventually(t, func() bool { return backend.total() == 7 }, 20*time.Second, time.Millisecond)

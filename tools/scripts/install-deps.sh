@@ -3,8 +3,9 @@
 # install (no Debian package manager, no rights), it names what is missing.
 set -euo pipefail
 
-# command:package. gcc: the race detector links with cgo.
-needed=(gcc:gcc)
+# command:package. gcc: the race detector links with cgo; chromium: the tests look at the pages;
+# prometheus (with promtool): the tests compare with it.
+needed=(gcc:gcc chromium:chromium prometheus:prometheus)
 missing=()
 for pair in "${needed[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")

@@ -13,6 +13,7 @@ cat <<EOF
   Send OTLP to     localhost:4317 (gRPC)  or  http://localhost:4318 (HTTP)
   It goes          through adaptivebatch and pooledotlp, $arrives
   Look at          http://localhost:13133/         is it healthy
+                   http://localhost:9093/          alerts: what fires, rules, history
                    http://localhost:8888/metrics   its own metrics
                    http://localhost:55679/debug/pipelinez   its pipelines
   Try it           .tools/telemetrygen traces --otlp-insecure --traces 3    (after: make .tools/telemetrygen)

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,11 +91,11 @@ func TestEMailGoesOverTLSWithAPasswordFromAFile(t *testing.T) {
 	server.Domain, server.TLSConfig = "mail.example", &tls.Config{Certificates: []tls.Certificate{own}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	var serving sync.WaitGroup
+	serving.Go(func() { assert.NoError(t, server.Serve(listener)) })
 	t.Cleanup(func() {
-		_ = server.Close()
-		<-served
+		assert.NoError(t, server.Close())
+		serving.Wait()
 	})
 	password := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, os.WriteFile(password, []byte("from-the-file"), 0o600))

@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// alerting is a Collector that alerts on its own health: one rule fires at once, another can never fire.
+func alerting(p ports, alerts string) string {
+	return fmt.Sprintf(`
+receivers:
+  selfmetrics: {collection_interval: 1s, initial_delay: 0s, telemetry: {endpoint: "http://%s/metrics"}}
+exporters:
+  alertrules: {}
+extensions:
+  health_check: {endpoint: %q}
+  alertmanager:
+    http: {endpoint: %q}
+    evaluation_interval: 1s
+    rules:
+      - name: ProcessIsUp
+        metric: otelcol.self.scrape.up
+        match: {source: process}
+        op: ">="
+        threshold: 1
+        severity: critical
+        annotations: {summary: "A summary that is long enough to need more than one line on a telephone, with a-word-that-is-very-long-and-cannot-be-broken-anywhere"}
+      - {name: Never, expr: "vector(0) > 1"}
+service:
+  extensions: [health_check, alertmanager]
+  telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: 127.0.0.1, port: %s}}}}]}}
+  pipelines:
+    metrics/self: {receivers: [selfmetrics], exporters: [alertrules]}
+`, p.metrics, p.health, alerts, p.metrics[strings.LastIndex(p.metrics, ":")+1:])
+}
+
+// browser starts chromium without a window.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.ExecPath("chromium"))
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// problems lists what is clipped, overlaps or cannot be read on the page as it is: text that is wider than its box, buttons that lie on
+// each other, a page wider than the window, and text with less contrast to its background than WCAG 2.2 asks for (4.5 to 1).
+const problems = `(() => {
+  const found = [];
+  if (document.documentElement.scrollWidth > innerWidth) found.push('the page is wider than the window: ' + document.documentElement.scrollWidth);
+  const shown = (e) => { const r = e.getBoundingClientRect(); return r.width > 0 && r.height > 0 && getComputedStyle(e).visibility !== 'hidden'; };
+  const parse = (c) => { const m = c.match(/[\d.]+/g).map(Number); return m.length > 3 && m[3] === 0 ? null : m; };
+  const light = ([r, g, b]) => { const f = (v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+    return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b); };
+  for (const e of document.querySelectorAll('body *')) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !shown(e) || e.closest('svg')) continue;
+    if (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'inline') found.push('clipped: ' + e.textContent.slice(0, 40));
+    let back = e, colour = null;
+    while (back && !(colour = parse(getComputedStyle(back).backgroundColor))) back = back.parentElement;
+    const [a, b] = [light(parse(getComputedStyle(e).color)), light(colour || [255, 255, 255])].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) found.push('contrast ' + ((a + 0.05) / (b + 0.05)).toFixed(2) + ': ' + e.textContent.slice(0, 40));
+  }
+  const boxes = [...document.querySelectorAll('main button, main input, nav a')].filter(shown);
+  boxes.forEach((x, i) => boxes.slice(i + 1).forEach((y) => { const p = x.getBoundingClientRect(), q = y.getBoundingClientRect();
+    if (p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 1 && q.top < p.bottom - 1) found.push('overlap: ' + x.textContent + ', ' + y.textContent); }));
+  return found;
+})()`
+
+// TestTheAlertPageInABrowser opens the page, sees an alert fire, acknowledges and resolves it with the keyboard's help, and looks at
+// every view at the width of a telephone and of a desk, light and dark. SCREENSHOTS names a folder that gets pictures.
+func TestTheAlertPageInABrowser(t *testing.T) {
+	t.Parallel()
+	p, alerts := freePorts(t), freeAddress(t)
+	startCollector(t, distribution(t), p, alerting(p, alerts))
+	ctx := browser(t)
+	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate("http://"+alerts+"/"),
+		chromedp.WaitVisible(`article.critical`), chromedp.WaitVisible(`svg.plot path`)))
+
+	for _, dark := range []bool{false, true} {
+		for width, height := range map[int64]int64{390: 844, 1280: 900} {
+			for _, view := range []string{"active", "history", "statistics", "rules"} {
+				var found []string
+				require.NoError(t, chromedp.Run(ctx,
+					chromedp.EmulateViewport(width, height), emulateScheme(dark),
+					chromedp.Evaluate(`location.hash = '`+view+`'`, nil),
+					chromedp.WaitVisible(`nav a[href="#`+view+`"][aria-current]`), chromedp.WaitVisible(`#view > *`),
+					chromedp.Evaluate(problems, &found)), view)
+				assert.Empty(t, found, "%s, %d pixels, dark: %v", view, width, dark)
+				screenshot(t, ctx, fmt.Sprintf("alerts-%s-%d-dark-%v.png", view, width, dark))
+			}
+		}
+	}
+
+	var text string
+	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`location.hash = 'active'`, nil), chromedp.WaitVisible(`article.critical button`),
+		chromedp.Click(`article.critical button`), chromedp.WaitVisible(`#dialog[open]`),
+		chromedp.SendKeys(`#who`, "ann"), chromedp.SendKeys(`#why`, "looking\r"), // Enter sends the form
+		chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann: looking")]`), chromedp.Text(`article`, &text)))
+	assert.Contains(t, text, "Acknowledge again")
+
+	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`article.critical button:nth-of-type(3)`), chromedp.WaitVisible(`#dialog[open]`),
+		chromedp.Click(`#confirm`), chromedp.WaitVisible(`//p[contains(., "Nothing fires.")]`),
+		chromedp.Evaluate(`location.hash = 'history'`, nil), chromedp.WaitVisible(`//td[. = "ann"]`), chromedp.Text(`#view`, &text)))
+	assert.Contains(t, text, "A summary that is long enough")
+
+	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`location.hash = 'rules'`, nil), chromedp.WaitVisible(`//td[. = "Never"]`),
+		chromedp.SendKeys(`#filter`, "never"), chromedp.WaitNotPresent(`//td[. = "HighCPU"]`)))
+}
+
+func screenshot(t *testing.T, ctx context.Context, name string) { //nolint:revive // the browser's context is not the test's
+	t.Helper()
+	folder := os.Getenv("SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	var picture []byte
+	require.NoError(t, chromedp.Run(ctx, chromedp.FullScreenshot(&picture, 100)))
+	require.NoError(t, os.WriteFile(filepath.Join(folder, name), picture, 0o600))
+}
+
+// TestTheV2APIOfTheBinary is what a Prometheus that sends alerts, and amtool, use.
+func TestTheV2APIOfTheBinary(t *testing.T) {
+	t.Parallel()
+	p, alerts := freePorts(t), freeAddress(t)
+	startCollector(t, distribution(t), p, alerting(p, alerts))
+	body := `[{"labels": {"alertname": "FromOutside"}, "annotations": {"summary": "s"}}]`
+	response, err := http.Post("http://"+alerts+"/api/v2/alerts", "application/json", strings.NewReader(body))
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	for _, path := range []string{"/api/v2/alerts", "/api/v1/alerts"} {
+		status, listed := get(t, "http://"+alerts+path)
+		require.Equal(t, http.StatusOK, status)
+		assert.Contains(t, listed, "FromOutside", path)
+	}
+}

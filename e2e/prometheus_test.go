@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// startPrometheus runs a real Prometheus that scrapes the addresses every second, and returns its own.
+func startPrometheus(t *testing.T, scraped string) (address string) {
+	t.Helper()
+	address = freeAddress(t)
+	directory := t.TempDir()
+	config := filepath.Join(directory, "prometheus.yml")
+	rules, err := filepath.Abs(filepath.Join(repository, "deploy", "prometheus", "otelcol-adaptive.rules.yml"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(config, fmt.Appendf(nil, `
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [%q]
+scrape_configs: [{job_name: otelcol, static_configs: [{targets: [%q]}]}]
+`, rules, scraped), 0o600))
+	cmd := exec.Command("prometheus", "--config.file", config, "--storage.tsdb.path", directory, "--web.listen-address", address, "--log.level=error")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	require.Eventually(t, func() bool {
+		response, err := http.Get("http://" + address + "/-/ready")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	}, 30*time.Second, 50*time.Millisecond)
+	return address
+}
+
+// promQL evaluates an expression and returns the values of the series.
+func promQL(t *testing.T, address, expression string) (values []float64) {
+	t.Helper()
+	status, body := get(t, "http://"+address+"/api/v1/query?"+url.Values{"query": {expression}}.Encode())
+	require.Equal(t, http.StatusOK, status, "%s: %s", expression, body)
+	var answer struct {
+		Data struct {
+			Result []struct {
+				Value [2]any `json:"value"`
+			} `json:"result"`
+		} `json:"data"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &answer))
+	for _, r := range answer.Data.Result {
+		v, err := strconv.ParseFloat(r.Value[1].(string), 64)
+		require.NoError(t, err)
+		values = append(values, v)
+	}
+	return values
+}
+
+// selfMetric returns the newest values of one of selfmetrics' own figures, as the alertmanager extension stores them.
+func selfMetric(t *testing.T, alerts, expression string) (values []float64) {
+	t.Helper()
+	now := float64(time.Now().UnixMilli()) / 1000
+	query := url.Values{"query": {expression}, "start": {fmt.Sprint(now - 1)}, "end": {fmt.Sprint(now)}, "step": {"1"}}
+	status, body := get(t, "http://"+alerts+"/api/v1/query_range?"+query.Encode())
+	require.Equal(t, http.StatusOK, status, body)
+	var answer []struct {
+		Points [][2]float64 `json:"points"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &answer))
+	for _, s := range answer {
+		values = append(values, s.Points[len(s.Points)-1][1])
+	}
+	return values
+}
+
+// TestAgainstARealPrometheus runs the shipped configuration under a steady load beside a real Prometheus: what selfmetrics computes
+// from the telemetry endpoint is what PromQL computes from it, every panel of every dashboard shows something, and the alerting
+// rules for Prometheus load and stay quiet.
+func TestAgainstARealPrometheus(t *testing.T) {
+	t.Parallel()
+	alerts := freeAddress(t)
+	c, _ := startShippedWith(t, freeAddress(t), alerts)
+	prometheus := startPrometheus(t, c.metrics)
+	program := binary(t, ".tools/telemetrygen", ".tools/telemetrygen")
+	for _, signal := range []string{"traces", "metrics", "logs"} {
+		load := exec.Command(program, signal, "--otlp-insecure", "--otlp-endpoint", c.grpc, "--duration", "120s", "--rate", "50", "--workers", "2")
+		load.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		require.NoError(t, load.Start())
+		t.Cleanup(func() {
+			_ = load.Process.Kill()
+			_ = load.Wait()
+		})
+	}
+
+	// Each scrape of selfmetrics has the rate since the one before; their mean over a time is PromQL's rate over it.
+	for own, theirs := range map[string]string{
+		`sum(avg_over_time({"otelcol.self.throughput", direction="export", signal="traces"}[20s]))`: `sum(rate(otelcol_exporter_sent_spans[20s]))`,
+		`sum(avg_over_time({"otelcol.self.throughput", direction="export", signal="logs"}[20s]))`:   `sum(rate(otelcol_exporter_sent_log_records[20s]))`,
+		`sum({"otelcol.self.queue.capacity"})`:                                  `sum(otelcol_exporter_queue_capacity)`,
+		`max({"otelcol.self.error.ratio"})`:                                     `sum(rate(otelcol_receiver_refused_spans[20s]))`,
+	} {
+		var a, b []float64
+		same := assert.Eventually(t, func() bool {
+			a, b = selfMetric(t, alerts, own), promQL(t, prometheus, theirs)
+			return len(a) == 1 && len(b) == 1 && a[0] <= b[0]*1.25+0.001 && a[0] >= b[0]*0.8 && (b[0] > 0 || a[0] == 0)
+		}, 50*time.Second, 500*time.Millisecond)
+		if !same {
+			t.Logf("%s is %v, PromQL says %s is %v", own, a, theirs, b)
+		}
+	}
+
+	dashboards, err := filepath.Glob(filepath.Join(repository, "deploy", "grafana", "*.json"))
+	require.NoError(t, err)
+	require.NotEmpty(t, dashboards)
+	for _, file := range dashboards {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var board struct {
+			Panels []struct {
+				Title   string
+				Targets []struct{ Expr string }
+			}
+		}
+		require.NoError(t, json.Unmarshal(content, &board))
+		require.NotEmpty(t, board.Panels, file)
+		for _, panel := range board.Panels {
+			for _, target := range panel.Targets {
+				expression := strings.NewReplacer("$__rate_interval", "10s", "$instance", ".*").Replace(target.Expr)
+				assert.Eventually(t, func() bool { return len(promQL(t, prometheus, expression)) > 0 }, 20*time.Second, 500*time.Millisecond,
+					"%s, %s shows nothing: %s", filepath.Base(file), panel.Title, expression)
+			}
+		}
+	}
+
+	status, body := get(t, "http://"+prometheus+"/api/v1/rules")
+	require.Equal(t, http.StatusOK, status)
+	assert.Contains(t, body, "CollectorQueueNearlyFull")
+	assert.NotContains(t, body, `"health":"err"`)
+	assert.Empty(t, promQL(t, prometheus, `ALERTS{alertstate="firing"}`))
+}
+
+func TestTheRulesForPrometheusFireWhenTheyShould(t *testing.T) {
+	t.Parallel()
+	output, code := run(t, "promtool", "test", "rules", filepath.Join(repository, "deploy", "prometheus", "otelcol-adaptive.rules.test.yml"))
+	assert.Zero(t, code, output)
+}

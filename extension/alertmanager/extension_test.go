@@ -1,0 +1,435 @@
+package alertmanager
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+	prometheusrules "github.com/prometheus/prometheus/rules"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/confmap"
+	"go.opentelemetry.io/collector/extension/extensiontest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/incidents"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/metadata"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/storage"
+)
+
+const wait = 30 * time.Second
+
+// startExtension starts one with a second between evaluations and everything in the directory.
+func startExtension(t *testing.T, directory string, keys map[string]any) *Extension {
+	t.Helper()
+	cfg := createDefaultConfig().(*Config)
+	require.NoError(t, confmap.NewFromStringMap(keys).Unmarshal(cfg))
+	cfg.HTTP.NetAddr.Endpoint, cfg.Storage.Directory, cfg.EvaluationInterval = "127.0.0.1:0", directory, time.Second
+	require.NoError(t, confmap.Validate(cfg))
+	e, err := NewFactory().Create(t.Context(), extensiontest.NewNopSettings(metadata.Type), cfg)
+	require.NoError(t, err)
+	require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+	t.Cleanup(func() { require.NoError(t, e.Shutdown(context.Background())) })
+	return e.(*Extension)
+}
+
+// feed stores one value of a gauge.
+func (e *Extension) feed(t *testing.T, name string, value float64) {
+	t.Helper()
+	md := pmetric.NewMetrics()
+	m := md.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics().AppendEmpty()
+	m.SetName(name)
+	p := m.SetEmptyGauge().DataPoints().AppendEmpty()
+	p.SetTimestamp(pcommon.NewTimestampFromTime(time.Now()))
+	p.SetDoubleValue(value)
+	p.Attributes().PutStr("exporter", "x")
+	require.NoError(t, e.ConsumeMetrics(t.Context(), md))
+}
+
+func (e *Extension) url(path string) string { return "http://" + e.address.String() + path }
+
+// get decodes an answer into a T.
+func get[T any](t *testing.T, e *Extension, path string) T {
+	t.Helper()
+	response, err := http.Get(e.url(path))
+	require.NoError(t, err)
+	defer response.Body.Close()
+	var value T
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.NoError(t, json.NewDecoder(response.Body).Decode(&value))
+	return value
+}
+
+// post returns status and body of the answer.
+func post(t *testing.T, address, body string, headers ...string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(body))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(answer)
+}
+
+// await calls until the alerts that fire are as many as wanted, and returns them.
+func (e *Extension) await(t *testing.T, count int) []incidents.Incident {
+	t.Helper()
+	var active []incidents.Incident
+	require.Eventually(t, func() bool {
+		active = get[[]incidents.Incident](t, e, "/api/v1/alerts")
+		return len(active) == count
+	}, wait, 20*time.Millisecond)
+	return active
+}
+
+func queueRule(extra map[string]any) map[string]any {
+	rule := map[string]any{
+		"name": "QueueNearlyFull", "metric": "otelcol.self.queue.utilization", "match": map[string]any{"exporter": "x"},
+		"op": ">", "threshold": 0.8, "severity": "warning", "annotations": map[string]any{"summary": "queue at {{ $value }}"},
+	}
+	for key, value := range extra {
+		rule[key] = value
+	}
+	return map[string]any{"rules": []any{rule}}
+}
+
+func TestAMetricOverItsThresholdFiresIsAcknowledgedAndRecovers(t *testing.T) {
+	e := startExtension(t, t.TempDir(), queueRule(nil))
+	happened := e.Subscribe(t.Context())
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	alert := e.await(t, 1)[0]
+	assert.Equal(t, "QueueNearlyFull", alert.Name)
+	assert.Equal(t, "queue at 0.9", alert.Annotations["summary"])
+	assert.Equal(t, "x", alert.Labels["exporter"])
+
+	status, body := post(t, e.url("/api/v1/alerts/"+alert.ID+"/acknowledge"), `{"who": "ann", "why": "looking"}`)
+	require.Equal(t, http.StatusOK, status, body)
+	listed := get[[]struct {
+		SilencedBy      []string `json:"silenced_by"`
+		Acknowledgement *incidents.Acknowledgement
+	}](t, e, "/api/v1/alerts")
+	assert.Equal(t, "ann", listed[0].Acknowledgement.Who)
+	assert.Len(t, listed[0].SilencedBy, 1)
+
+	e.feed(t, "otelcol.self.queue.utilization", 0.1)
+	e.await(t, 0)
+	past := get[[]incidents.Incident](t, e, "/api/v1/history?name=QueueNearlyFull&limit=5")
+	require.Len(t, past, 1)
+	assert.Equal(t, "ann", past[0].Acknowledgement.Who)
+	figures := get[[]incidents.Statistics](t, e, "/api/v1/statistics")
+	require.Len(t, figures, 1)
+	assert.Equal(t, 1, figures[0].Count)
+	var kinds []string
+	for len(kinds) < 3 {
+		kinds = append(kinds, string((<-happened).Kind))
+	}
+	assert.Equal(t, []string{"firing", "acknowledged", "resolved"}, kinds)
+}
+
+func TestResolvedByHandOverTheAPI(t *testing.T) {
+	e := startExtension(t, t.TempDir(), queueRule(nil))
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	id := e.await(t, 1)[0].ID
+	for body, want := range map[string]string{
+		"{}": "`who` must not be empty", "[]": "must be a JSON object", `{"who": "a"} x`: "one JSON object", `{"when": 1}`: "unknown field",
+		`{"who": "a", "until": "2100-01-01T00:00:00Z"}`: "`until` is not for resolving",
+	} {
+		status, answer := post(t, e.url("/api/v1/alerts/"+id+"/resolve"), body)
+		assert.Equal(t, http.StatusBadRequest, status)
+		assert.Contains(t, answer, want)
+	}
+	status, _ := post(t, e.url("/api/v1/alerts/none/resolve"), `{"who": "ann"}`)
+	assert.Equal(t, http.StatusNotFound, status)
+	status, answer := post(t, e.url("/api/v1/alerts/"+id+"/resolve"), `{"who": "ann"}`)
+	require.Equal(t, http.StatusOK, status, answer)
+	e.await(t, 0)
+}
+
+func TestOtherSitesCannotActAndThePageNeedsNothingFromElsewhere(t *testing.T) {
+	e := startExtension(t, t.TempDir(), nil)
+	for _, path := range []string{"/api/v1/alerts/x/acknowledge", "/api/v2/silences"} {
+		status, _ := post(t, e.url(path), "{}", "Origin", "http://evil.example", "Sec-Fetch-Site", "cross-site")
+		assert.Equal(t, http.StatusForbidden, status, path)
+	}
+	for _, path := range []string{"/", "/app.js", "/draw.js", "/style.css", "/icon.svg", "/api/v1/openapi.yaml"} {
+		response, err := http.Get(e.url(path))
+		require.NoError(t, err)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		response.Body.Close()
+		assert.Equal(t, http.StatusOK, response.StatusCode, path)
+		assert.Contains(t, response.Header.Get("Content-Security-Policy"), "default-src 'self'")
+		assert.NotContains(t, strings.ReplaceAll(string(body), "http://www.w3.org/2000/svg", ""), "://", "%s refers to another place", path)
+	}
+}
+
+func TestRulesAndCoursesCanBeAsked(t *testing.T) {
+	e := startExtension(t, t.TempDir(), queueRule(map[string]any{"for": "1h"}))
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	type rule struct {
+		Name, State, Health string
+		PlotQuery           string `json:"plot_query"`
+		Threshold           float64
+	}
+	var own rule
+	require.Eventually(t, func() bool {
+		for _, r := range get[[]rule](t, e, "/api/v1/rules") {
+			if r.Name == "QueueNearlyFull" && r.State == "pending" {
+				own = r
+			}
+		}
+		return own.Name != ""
+	}, wait, 20*time.Millisecond)
+	assert.Equal(t, "ok", own.Health)
+	assert.InDelta(t, 0.8, own.Threshold, 1e-9)
+	now := float64(time.Now().Unix())
+	query := url.Values{"query": {own.PlotQuery}, "start": {jsonNumber(now - 60)}, "end": {jsonNumber(now + 2)}, "step": {"1"}}
+	found := get[[]struct {
+		Labels map[string]string
+		Points [][2]float64
+	}](t, e, "/api/v1/query_range?"+query.Encode())
+	require.Len(t, found, 1)
+	assert.InDelta(t, 0.9, found[0].Points[len(found[0].Points)-1][1], 1e-9)
+	for bad, want := range map[string]string{
+		"":                                     "`query` must not be empty",
+		"query=x&start=a&end=2&step=1":         "`start` must be a number of seconds, found \\\"a\\\"",
+		"query=x&start=0&end=9999999&step=1":   "at most 2000 steps",
+		"query=sum(&start=0&end=1&step=1":      "unclosed left parenthesis",
+		"query=x&start=0&end=1&step=0":         "at least one second",
+		"query=x&start=NaN&end=Inf&step=1e300": "`step` must be a number",
+	} {
+		response, err := http.Get(e.url("/api/v1/query_range?" + bad))
+		require.NoError(t, err)
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		response.Body.Close()
+		assert.Equal(t, http.StatusBadRequest, response.StatusCode, bad)
+		assert.Contains(t, string(body), want)
+	}
+	for _, path := range []string{"/api/v1/history?from=x", "/api/v1/statistics?limit=0"} {
+		response, err := http.Get(e.url(path))
+		require.NoError(t, err)
+		response.Body.Close()
+		assert.Equal(t, http.StatusBadRequest, response.StatusCode, path)
+	}
+}
+
+func jsonNumber(f float64) string {
+	text, _ := json.Marshal(f)
+	return string(text)
+}
+
+func TestEventsAreStreamedUntilTheEnd(t *testing.T) {
+	e := startExtension(t, t.TempDir(), queueRule(nil))
+	response, err := http.Get(e.url("/api/v1/events"))
+	require.NoError(t, err)
+	defer response.Body.Close()
+	assert.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
+	lines := bufio.NewScanner(response.Body)
+	require.True(t, lines.Scan())
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	var event string
+	for lines.Scan() {
+		if text, found := strings.CutPrefix(lines.Text(), "data: "); found {
+			event = text
+			break
+		}
+	}
+	assert.Contains(t, event, `"kind":"firing"`)
+	assert.Contains(t, event, `"name":"QueueNearlyFull"`)
+	require.NoError(t, e.Shutdown(t.Context()))
+	for lines.Scan() {
+	}
+	assert.NoError(t, lines.Err(), "the stream ends, and does not break")
+}
+
+func TestARestartKeepsAlertsAndAcknowledgements(t *testing.T) {
+	directory := t.TempDir()
+	rules := queueRule(nil)
+	e := startExtension(t, directory, rules)
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	before := e.await(t, 1)[0]
+	status, _ := post(t, e.url("/api/v1/alerts/"+before.ID+"/acknowledge"), `{"who": "ann"}`)
+	require.Equal(t, http.StatusOK, status)
+	require.NoError(t, e.Shutdown(t.Context()))
+
+	e = startExtension(t, directory, rules)
+	after := e.await(t, 1)[0]
+	assert.Equal(t, before.ID, after.ID)
+	assert.Equal(t, "ann", after.Acknowledgement.Who)
+	require.Eventually(t, func() bool { return e.fires("QueueNearlyFull") }, wait, 20*time.Millisecond)
+	e.feed(t, "otelcol.self.queue.utilization", 0.1)
+	e.await(t, 0)
+}
+
+// fires reports whether the engine itself has an alert of the rule.
+func (e *Extension) fires(name string) bool {
+	for _, group := range e.engine.Groups() {
+		for _, rule := range group.AlertingRules() {
+			if rule.Name() == name && rule.State() == prometheusrules.StateFiring {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// The condition held for an hour when the process ended, ten minutes ago.
+func TestTheProgressOfForGoesOnAfterARestart(t *testing.T) {
+	directory := t.TempDir()
+	old, err := storage.Open(storage.Config{
+		Directory: directory, Retention: 2 * time.Hour, MaxSeries: 10, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	})
+	require.NoError(t, err)
+	start := time.Now()
+	app := old.Appender(t.Context())
+	_, err = app.Append(0, labels.FromStrings("__name__", "ALERTS_FOR_STATE", "alertname", "QueueNearlyFull", "exporter", "x", "severity", "warning"),
+		start.Add(-10*time.Minute).UnixMilli(), float64(start.Add(-70*time.Minute).Unix()))
+	require.NoError(t, err)
+	require.NoError(t, app.Commit())
+	require.NoError(t, old.Close())
+
+	e := startExtension(t, directory, queueRule(map[string]any{"for": "2h"}))
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	require.Eventually(t, func() bool {
+		for _, group := range e.engine.Groups() {
+			for _, rule := range group.AlertingRules() {
+				for _, a := range rule.ActiveAlerts() {
+					if a.ActiveAt.Before(start.Add(-59 * time.Minute)) {
+						return true
+					}
+				}
+			}
+		}
+		return false
+	}, wait, 20*time.Millisecond)
+}
+
+func TestAlertsGoToAnAlertmanagerElsewhere(t *testing.T) {
+	received := make(chan string, 100)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		received <- r.URL.Path + " " + string(body)
+	}))
+	t.Cleanup(elsewhere.Close)
+	keys := queueRule(nil)
+	keys["external"] = map[string]any{"alertmanagers": []any{elsewhere.URL + "/prefix"}}
+	e := startExtension(t, t.TempDir(), keys)
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	select {
+	case request := <-received:
+		assert.True(t, strings.HasPrefix(request, "/prefix/api/v2/alerts "), request)
+		assert.Contains(t, request, "QueueNearlyFull")
+	case <-time.After(wait):
+		require.FailNow(t, "nothing was sent")
+	}
+}
+
+func TestADirectoryThatCannotBeWrittenToCostsOnlyTheMemory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	e := startExtension(t, filepath.Join(file, "alerts"), queueRule(nil))
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	e.await(t, 1)
+	temporary := e.directory
+	require.DirExists(t, temporary)
+	require.NoError(t, e.Shutdown(t.Context()))
+	require.NoDirExists(t, temporary)
+}
+
+func TestAPortThatIsTakenStopsTheStartAndLeavesNothingBehind(t *testing.T) {
+	first := startExtension(t, t.TempDir(), nil)
+	cfg := createDefaultConfig().(*Config)
+	cfg.HTTP.NetAddr.Endpoint, cfg.Storage.Directory = first.address.String(), t.TempDir()
+	e, err := NewFactory().Create(t.Context(), extensiontest.NewNopSettings(metadata.Type), cfg)
+	require.NoError(t, err)
+	require.ErrorContains(t, e.Start(t.Context(), componenttest.NewNopHost()), "`http::endpoint`")
+	require.NoError(t, e.Shutdown(t.Context()))
+}
+
+func TestBeforeStartAndWithoutStart(t *testing.T) {
+	e, err := NewFactory().Create(t.Context(), extensiontest.NewNopSettings(metadata.Type), createDefaultConfig())
+	require.NoError(t, err)
+	require.ErrorContains(t, e.(*Extension).ConsumeMetrics(t.Context(), pmetric.NewMetrics()), "has not been started")
+	require.NoError(t, e.Shutdown(t.Context()))
+}
+
+func TestFiguresAreReported(t *testing.T) {
+	test := componenttest.NewTelemetry()
+	t.Cleanup(func() { require.NoError(t, test.Shutdown(context.Background())) })
+	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(hook.Close)
+	keys := queueRule(nil)
+	keys["alertmanager"] = map[string]any{
+		"route":     map[string]any{"receiver": "all", "group_wait": "10ms"},
+		"receivers": []any{map[string]any{"name": "all", "webhook_configs": []any{map[string]any{"url": hook.URL}}}},
+	}
+	cfg := createDefaultConfig().(*Config)
+	require.NoError(t, confmap.NewFromStringMap(keys).Unmarshal(cfg))
+	cfg.HTTP.NetAddr.Endpoint, cfg.Storage.Directory, cfg.EvaluationInterval = "127.0.0.1:0", t.TempDir(), time.Second
+	set := extensiontest.NewNopSettings(metadata.Type)
+	set.TelemetrySettings = test.NewTelemetrySettings()
+	created, err := NewFactory().Create(t.Context(), set, cfg)
+	require.NoError(t, err)
+	e := created.(*Extension)
+	require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+	t.Cleanup(func() { require.NoError(t, e.Shutdown(context.Background())) })
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	require.Eventually(t, func() bool {
+		m, err := test.GetMetric("otelcol_alertmanager_notifications")
+		return err == nil && m.Name != ""
+	}, wait, 20*time.Millisecond)
+	for _, name := range []string{
+		"series", "series_limit", "samples_refused", "samples_late", "incidents", "incidents_untracked", "history_incidents", "history_limit",
+		"event_subscribers", "events_lost",
+	} {
+		_, err := test.GetMetric("otelcol_alertmanager_" + name)
+		assert.NoError(t, err)
+	}
+}
+
+func TestEveryFaultOfAConfigurationIsReported(t *testing.T) {
+	cfg := createDefaultConfig().(*Config)
+	require.NoError(t, confmap.Validate(cfg))
+	cfg.Storage = StorageConfig{}
+	cfg.EvaluationInterval, cfg.ExternalURL, cfg.Cluster.Peers = 0, "nowhere", []string{"a:1"}
+	cfg.External.Alertmanagers = []string{"backend:9093"}
+	cfg.Alertmanager = map[string]any{"colour": 1}
+	cfg.RuleFiles = []string{"/no/such/file.yml"}
+	err := cfg.Validate()
+	for _, want := range []string{
+		"`storage::directory` must not be empty", "`storage::retention` must be at least 10m, found 0s", "`storage::max_series` must be at least 1, found 0",
+		"`storage::max_history`", "`evaluation_interval` must be at least 1s, found 0s", "`external_url` must be an http or https URL, found \"nowhere\"",
+		"`cluster::peers` needs `cluster::listen`", "`external::alertmanagers::0` must be an http or https URL, found \"backend:9093\"", "colour", "/no/such/file.yml",
+	} {
+		assert.ErrorContains(t, err, want)
+	}
+	cfg = createDefaultConfig().(*Config)
+	cfg.ExternalURL = "https://alerts.example/x"
+	u, err := cfg.externalURL()
+	require.NoError(t, err)
+	assert.Equal(t, "alerts.example", u.Host)
+}
+
+var _ component.Component = (*Extension)(nil)
