@@ -32,7 +32,15 @@ var known = map[string]float64{
 // near is the part of the pairs that must be within NearRatio.
 const near = 0.8
 
+func skipUnderRace(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("minutes with the race detector, which has nothing to find in one goroutine")
+	}
+}
+
 func TestRegret(t *testing.T) {
+	skipUnderRace(t)
 	all, err := Regrets(Adaptive())
 	require.NoError(t, err)
 	for _, r := range all {
@@ -59,6 +67,7 @@ func TestRegret(t *testing.T) {
 // TestKeptBestIsWhatTheSweepFinds guards against a simulator that has changed without `go generate`: the loads with few
 // calls are swept again.
 func TestKeptBestIsWhatTheSweepFinds(t *testing.T) {
+	skipUnderRace(t)
 	kept, err := KeptBest()
 	require.NoError(t, err)
 	for _, p := range Pairs() {
@@ -74,5 +83,18 @@ func TestKeptBestIsWhatTheSweepFinds(t *testing.T) {
 				assert.Equal(t, best.Fixed, kept[p.Name()].Fixed)
 			})
 		}
+	}
+}
+
+// TestRunsSideBySideShareNothing is what the race detector looks at: the sweep and the table run many at once.
+func TestRunsSideBySideShareNothing(t *testing.T) {
+	for _, p := range Pairs() {
+		if p.Load.Name != "trickle" {
+			continue
+		}
+		t.Run(p.Backend.Name, func(t *testing.T) {
+			t.Parallel()
+			assert.Equal(t, Run(p, Adaptive(), Options{Seed: 3}), Run(p, Adaptive(), Options{Seed: 3}), "the same seed, the same run")
+		})
 	}
 }

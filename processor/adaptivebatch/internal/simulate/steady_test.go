@@ -41,6 +41,7 @@ func TestDecisionsDoNotOscillateUnderSteadyLoad(t *testing.T) {
 }
 
 func TestDecisionsStayWithinTheirBounds(t *testing.T) {
+	skipUnderRace(t)
 	cfg := Adaptive()
 	for _, p := range Pairs() {
 		if p.Load.Waiting > 1 {
@@ -61,6 +62,7 @@ func TestDecisionsStayWithinTheirBounds(t *testing.T) {
 // TestStepsAreFollowed: from three seconds after a jump on, calls wait no longer than 1.5 times what they do with the best
 // fixed configuration; backends that refuse or answer at once are of no use here.
 func TestStepsAreFollowed(t *testing.T) {
+	skipUnderRace(t)
 	for _, p := range Pairs() {
 		b := p.Backend
 		if p.Load.Steps == nil || b.Fails > 0 || b.AtOnce {
