@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// bestCSV holds what BestFixed found for every pair with seed Seed. The sweep takes a minute; `go generate` makes it anew.
+// bestCSV holds what BestFixed found for every pair with seed Seed. `go run ./cmd/sweep best_fixed.csv`, run here,
+// makes it anew; that takes minutes, so `make generate` does not.
 //
-//go:generate go run ./cmd/sweep best_fixed.csv
 //go:embed best_fixed.csv
 var bestCSV []byte
 
