@@ -100,6 +100,9 @@ func (b *batcher) enter(c *call) {
 		c.detached = true
 		b.answer(c, nil)
 	}
+	if s.due {
+		b.dispatchDue(now) // it may be full now, which opens slots that others are kept from
+	}
 	b.schedule(s, now)
 }
 

@@ -11,7 +11,9 @@ func (b *batcher) finish(e *batch, errs []error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	b.inFlight--
+	b.inFlight.Exports--
+	b.retrying(e, false)
+	e.ended = true
 	b.release(e.stream, e.bytes)
 	e.stream.used = now
 	for i := range e.parts {

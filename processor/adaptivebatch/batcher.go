@@ -24,13 +24,14 @@ type batcher struct {
 	// ceiling is the decision's, for splitting calls before the mutex is taken.
 	ceiling atomic.Int64
 
-	mu      sync.Mutex
-	control *controller.Controller
-	async   asyncDetector
-	streams map[string]*stream
+	mu        sync.Mutex
+	control   *controller.Controller
+	decisions decisionLog
+	async     asyncDetector
+	streams   map[string]*stream
 	// due are the streams that only lack a free slot, in the order in which they became due.
 	due      []*stream
-	inFlight int
+	inFlight controller.InFlight
 
 	pending        int64 // bytes admitted and not yet answered
 	waitingStreams []*stream
@@ -49,6 +50,7 @@ type batcher struct {
 
 func newBatcher(cfg *Config, logger *zap.Logger, t *telemetry) *batcher {
 	b := &batcher{cfg: cfg, logger: logger, telemetry: t, streams: map[string]*stream{}, drained: make(chan struct{})}
+	b.decisions.logger = logger
 	b.base, b.cancelBase = context.WithCancel(context.Background())
 	b.control = controller.New(controller.Config{
 		Adaptive: cfg.Adaptive, StartItems: cfg.trigger(), MinItems: int(cfg.SendBatchMinSize), MaxItems: int(cfg.SendBatchMaxSize),
@@ -56,13 +58,6 @@ func newBatcher(cfg *Config, logger *zap.Logger, t *telemetry) *batcher {
 	})
 	b.decided()
 	return b
-}
-
-// fixedControl is the configuration of a controller that does not adapt.
-func (b *batcher) fixedControl() controller.Config {
-	return controller.Config{
-		StartItems: b.cfg.trigger(), MaxItems: int(b.cfg.SendBatchMaxSize), Timeout: b.cfg.Timeout, MaxConcurrency: b.cfg.MaxConcurrency,
-	}
 }
 
 // decided takes over a new decision.
@@ -160,7 +155,7 @@ func (b *batcher) schedule(s *stream, now time.Time) {
 			b.arm(s, now.Add(wait))
 			return
 		}
-		if b.inFlight >= d.Limit {
+		if !d.Free(b.inFlight, s.items) {
 			s.due, s.dueSince = true, now
 			b.due = append(b.due, s)
 			return
@@ -170,8 +165,7 @@ func (b *batcher) schedule(s *stream, now time.Time) {
 	}
 }
 
-// trigger says why a batch is ready, or how long to wait until it is. While no slot is free an adaptive batch is always
-// ready: it grows until its turn comes.
+// trigger says why a batch is ready, or how long to wait until it is.
 func (b *batcher) trigger(s *stream, now time.Time, d controller.Decision) (string, time.Duration) {
 	age := now.Sub(s.queue[0].arrived)
 	switch {
@@ -183,16 +177,14 @@ func (b *batcher) trigger(s *stream, now time.Time, d controller.Decision) (stri
 		return triggerBytes, 0
 	case age >= b.cfg.Timeout:
 		return triggerTimeout, 0
-	case d.Reason == controller.Fixed:
-		return "", b.cfg.Timeout - age
-	case b.inFlight >= d.Limit:
-		return triggerIdleSlot, 0
 	}
 	held := s.held
 	if !b.cfg.WaitForResult {
 		held = -1 // nobody waits, so nobody is kept from sending
 	}
-	wait := min(s.arrivals.Linger(now, s.items, held, d), b.cfg.Timeout) - age
+	wait := s.arrivals.Wait(now, controller.Waiting{
+		Age: age, Items: s.items, Held: held, InFlight: b.inFlight, Timeout: b.cfg.Timeout,
+	}, d)
 	if wait <= 0 {
 		return triggerIdleSlot, 0
 	}
@@ -223,10 +215,10 @@ func (b *batcher) wake(s *stream) {
 func (b *batcher) dispatchDue(now time.Time) {
 	for len(b.due) > 0 {
 		d := b.control.Decision()
-		if b.inFlight >= d.Limit {
+		s := b.due[0]
+		if len(s.queue) > 0 && !d.Free(b.inFlight, s.items) {
 			return
 		}
-		s := b.due[0]
 		b.due = b.due[1:]
 		s.due = false
 		if len(s.queue) == 0 {
@@ -255,7 +247,7 @@ func (b *batcher) dispatch(s *stream, trigger string, d controller.Decision) {
 	for i := range e.parts {
 		e.parts[i].call.addBatch(e)
 	}
-	b.inFlight++
+	b.inFlight.Exports++
 	b.telemetry.closed(trigger, e.items, e.bytes)
 	go b.export(e)
 }

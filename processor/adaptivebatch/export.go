@@ -23,6 +23,9 @@ type batch struct {
 	wanted int
 	// attempts counts what the exporter reported; guarded by the batcher's mutex.
 	attempts int
+	// retries says that its last attempt failed and it waits for the exporter's next; ended, that it has its result. Both
+	// are guarded by the batcher's mutex.
+	retries, ended bool
 }
 
 // maxLinks is the SDK's default limit of links per span.
@@ -70,7 +73,24 @@ func (b *batcher) observe(e *batch, a attempt.Attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e.attempts++
+	if !e.ended {
+		// An overloaded backend is left in peace: there the batch keeps its slot while it waits.
+		b.retrying(e, a.Outcome == attempt.Unavailable || a.Outcome == attempt.DeadlineExceeded)
+	}
 	b.learn(a)
+}
+
+// retrying notes whether a batch waits for its retry. While it does the backend does not work on it.
+func (b *batcher) retrying(e *batch, waits bool) {
+	if e.retries == waits {
+		return
+	}
+	e.retries = waits
+	if waits {
+		b.inFlight.Retrying++
+	} else {
+		b.inFlight.Retrying--
+	}
 }
 
 // sent is told of every call of the next component. Where that reports no attempts, the call itself is the attempt.
@@ -81,15 +101,18 @@ func (b *batcher) sent(e *batch, items int, took time.Duration, err error) {
 		return
 	}
 	if b.async.answered(took, err) {
-		b.control = controller.New(b.fixedControl())
+		b.control.AnswersAtOnce()
 		b.logger.Info("The next component answers before it has sent anything, as an asynchronous queue does. " +
-			"Batches have the fixed size send_batch_size from now on: there is nothing to adapt to.")
+			"Batches leave at send_batch_size from now on, or when too few items arrive: there is nothing else to adapt to.")
 	}
 	b.learn(attempt.Attempt{Items: items, Bytes: int(e.bytes), Latency: took, Outcome: outcomeOf(err)})
 }
 
 func (b *batcher) learn(a attempt.Attempt) {
-	b.control.Observe(controller.Observation{Attempt: a, InFlight: b.inFlight, Now: time.Now()})
+	working := max(1, b.inFlight.Exports-b.inFlight.Retrying)
+	o := controller.Observation{Attempt: a, InFlight: working, Now: time.Now()}
+	b.control.Observe(o)
+	b.decisions.decided(b.control.Decision(), o)
 	b.decided()
 }
 

@@ -213,7 +213,7 @@ func (u *underTest) requireEmpty() {
 	assert.Zero(u.t, u.pending, "pending bytes")
 	assert.Zero(u.t, u.waitingBytes, "waiting bytes")
 	assert.Zero(u.t, u.waitingCalls, "waiting calls")
-	assert.Zero(u.t, u.inFlight, "exports in flight")
+	assert.Zero(u.t, u.inFlight, "exports in flight, and waiting for their retry")
 	assert.Zero(u.t, u.held.length, "held calls")
 	for _, s := range u.streams {
 		assert.True(u.t, s.idle(), "stream %q is idle", s.key)

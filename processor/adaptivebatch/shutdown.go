@@ -75,7 +75,7 @@ func (b *batcher) giveUp() int {
 
 // checkDrained ends the wait of Shutdown when nothing is left.
 func (b *batcher) checkDrained() {
-	if !b.closing || b.inFlight > 0 || b.pending > 0 {
+	if !b.closing || b.inFlight.Exports > 0 || b.pending > 0 {
 		return
 	}
 	b.drainedOnce.Do(func() {

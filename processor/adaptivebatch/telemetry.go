@@ -112,7 +112,7 @@ func (t *telemetry) observe(b *batcher) error {
 		{t.builder.RegisterProcessorAdaptivebatchWaitingBytesCallback, func() int64 { return b.waitingBytes }},
 		{t.builder.RegisterProcessorAdaptivebatchWaitingBytesLimitCallback, func() int64 { return b.cfg.MaxWaitingBytes }},
 		{t.builder.RegisterProcessorAdaptivebatchStreamsCallback, func() int64 { return int64(len(b.streams)) }},
-		{t.builder.RegisterProcessorAdaptivebatchInFlightCallback, func() int64 { return int64(b.inFlight) }},
+		{t.builder.RegisterProcessorAdaptivebatchInFlightCallback, func() int64 { return int64(b.inFlight.Exports) }},
 		{t.builder.RegisterProcessorAdaptivebatchTargetCallback, func() int64 { return int64(b.control.Decision().Target) }},
 		{t.builder.RegisterProcessorAdaptivebatchConcurrencyLimitCallback, func() int64 { return int64(b.control.Decision().Limit) }},
 	}

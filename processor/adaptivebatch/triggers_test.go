@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/controller"
 )
 
 func TestFixedBatchLeavesAtItsSize(t *testing.T) {
@@ -206,18 +208,24 @@ func TestEmptyCallIsAnsweredAtOnce(t *testing.T) {
 	})
 }
 
-func TestAsynchronousNextMakesBatchesFixed(t *testing.T) {
+func TestBehindAnAsynchronousNextOnlyArrivalsCount(t *testing.T) {
 	eachPath(t, func(t *testing.T, path payloadKind) {
 		next := &backend{answer: func(context.Context, []int64) error { return nil }}
-		u := start(t, path, next, nil)
+		u := start(t, path, next, func(cfg *Config) { cfg.WaitForResult = false })
 		for i := range quickAnswers {
 			require.NoError(t, u.send(t.Context(), i, 1))
+			time.Sleep(time.Second)
 		}
-		began := time.Now()
-		require.NoError(t, u.send(t.Context(), 1000, 1))
-		assert.Equal(t, 200*time.Millisecond, time.Since(began), "as a fixed batch it waits for its time-out")
-		began = time.Now()
-		require.NoError(t, u.send(t.Context(), 2000, defaultBatchSize))
-		assert.Zero(t, time.Since(began), "and leaves at once at send_batch_size")
+		u.mu.Lock()
+		assert.Equal(t, controller.AtOnce, u.control.Decision().Reason)
+		u.mu.Unlock()
+		before := len(next.sizes())
+		for i := range 1000 {
+			require.NoError(t, u.send(t.Context(), 1000+i, 10))
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		assert.Less(t, len(next.sizes())-before, 400, "10,000 items/s are worth a few milliseconds of waiting")
+		assert.Equal(t, quickAnswers+10*1000, len(next.took()))
 	})
 }

@@ -55,10 +55,35 @@ func (a *Arrivals) decay(now time.Time) {
 	}
 }
 
-// Linger returns how long a batch of so many items should still wait while a slot is free, for held callers waiting. It is 0
-// when every producer seen lately already waits for an answer (none can add to the batch before one is answered), and when
-// the batch would not at least double within what the decision allows.
-func (a *Arrivals) Linger(now time.Time, items, held int, d Decision) time.Duration {
+// Waiting is a queue that has not reached its target.
+type Waiting struct {
+	// Age is how long its oldest item has been in it.
+	Age time.Duration
+	// Items is what it holds.
+	Items int
+	// Held is the number of callers that wait for an answer; below 0 where callers do not wait.
+	Held     int
+	InFlight InFlight
+	// Timeout is the longest that an item may stay.
+	Timeout time.Duration
+}
+
+// Wait returns how long a queue should still wait for more items; 0 or less means that it is ready as soon as a slot is free.
+// While none is free a queue is always ready: it grows until its turn comes.
+func (a *Arrivals) Wait(now time.Time, w Waiting, d Decision) time.Duration {
+	switch {
+	case d.Reason == Fixed:
+		return w.Timeout - w.Age
+	case !d.Free(w.InFlight, w.Items):
+		return 0
+	}
+	return min(a.linger(now, w.Items, w.Held, d), w.Timeout) - w.Age
+}
+
+// linger returns how long waiting is worth while a slot is free. It is 0 when every producer seen lately already waits for
+// an answer (none can add to the batch before one is answered), and when the batch would not at least double within what
+// the decision allows.
+func (a *Arrivals) linger(now time.Time, items, held int, d Decision) time.Duration {
 	if held >= max(a.peak, a.lastPeak) || items >= d.Target || d.Linger < timerResolution {
 		return 0
 	}

@@ -31,15 +31,36 @@ type Config struct {
 type Decision struct {
 	// Target is the number of items at which a batch leaves although another may join it.
 	Target int
+	// Full is the number of items from which on a batch gains nothing from growing; 0: it always does.
+	Full int
 	// Ceiling is the number of items above which no batch is built; 0 means no ceiling.
 	Ceiling int
 	// Linger is the longest that waiting for more items is worth while an export slot is free. With Adaptive it is bounded
 	// by the request's own latency, see Arrivals.
 	Linger time.Duration
-	// Limit is the number of exports that may be in flight.
-	Limit int
+	// Limit is the number of exports that may be in flight with batches that are not full, and Cap that for all.
+	Limit, Cap int
+	// Most is the configured bound on exports in flight, those that wait for their retry included.
+	Most int
 	// Reason says what changed the decision last, as an attribute value.
 	Reason Reason
+}
+
+// InFlight is what has been sent and not been answered.
+type InFlight struct {
+	// Exports is the number of batches handed to the exporter.
+	Exports int
+	// Retrying is the number of those among them whose last attempt failed: they wait for their retry, not for the backend.
+	Retrying int
+}
+
+// Free reports whether a batch of so many items may be sent now.
+func (d Decision) Free(f InFlight, items int) bool {
+	if f.Exports >= d.Most {
+		return false
+	}
+	active := f.Exports - f.Retrying
+	return active < d.Limit || d.Full > 0 && items >= d.Full && active < d.Cap
 }
 
 // Reason names what moved a decision.
@@ -47,48 +68,50 @@ type Reason string
 
 // The reasons.
 const (
-	Start       Reason = "start"
-	Fixed       Reason = "fixed"
-	Knee        Reason = "knee"
-	TooLarge    Reason = "too_large"
-	Deadline    Reason = "deadline"
-	Overload    Reason = "overload"
-	Inflation   Reason = "inflation"
-	SlotWait    Reason = "slot_wait"
-	Unavailable Reason = "unavailable"
+	Start     Reason = "start"
+	Fixed     Reason = "fixed"
+	Knee      Reason = "knee"
+	TooLarge  Reason = "too_large"
+	Deadline  Reason = "deadline"
+	Overload  Reason = "overload"
+	Inflation Reason = "inflation"
+	SlotWait  Reason = "slot_wait"
+	Drained   Reason = "drained"
+	AtOnce    Reason = "answers_at_once"
 )
 
 // Observation is one attempt to send a batch that has ended.
 type Observation struct {
 	attempt.Attempt
-	// InFlight is the number of exports in flight when it ended, itself included.
+	// InFlight is the number of exports that the backend was working on when it ended, itself included.
 	InFlight int
 	// Now is when it ended.
 	Now time.Time
 }
 
-// lingerShare is the part of a request's own latency that may be spent waiting for it to grow. A batch that leaves later by
-// a seventh of the round trip costs its items little; one that leaves half as often costs half as much to send.
-const lingerShare = 0.15
-
-// deadlineShrink and tooLargeShrink cut the ceiling where the backend shows that a batch was too large for it.
 const (
-	deadlineShrink = 0.7
-	tooLargeShrink = 0.5
-	// ceilingGrowth raises a cut ceiling again, by this part of a batch that was accepted at the ceiling.
-	ceilingGrowth = 0.02
+	// lingerShare is the part of a request's fixed latency that may be spent waiting for it to grow. A batch that leaves later
+	// by a tenth of the round trip costs its items little; one that leaves half as often costs half as much to send.
+	lingerShare = 0.1
+	// queueLinger is the longest wait where the next component answers before it has sent anything. There the latency is
+	// all ours.
+	queueLinger = 5 * time.Millisecond
+	// targetStep is the part of the way to a new knee that the target goes at once: one noisy fit moves it little, a
+	// lasting change moves it within a few batches.
+	targetStep = 0.5
 )
 
 // Controller turns observations into decisions.
 type Controller struct {
-	cfg      Config
-	model    model
-	limit    limiter
-	target   float64
-	ceiling  float64 // 0: none learnt
-	cutAt    time.Time
-	reason   Reason
-	decision Decision
+	cfg       Config
+	model     model
+	limit     limiter
+	ceiling   ceiling
+	target    float64
+	kneeKnown bool
+	atOnce    bool
+	reason    Reason
+	decision  Decision
 }
 
 // New returns a controller that starts at cfg.StartItems.
@@ -105,94 +128,100 @@ func New(cfg Config) *Controller {
 func (c *Controller) Decision() Decision { return c.decision }
 
 // Waited tells how long a batch that was due waited for a free slot, 0 included.
-func (c *Controller) Waited(d time.Duration) {
+func (c *Controller) Waited(d time.Duration) { c.limit.waited(d) }
+
+// AnswersAtOnce tells that the next component answers before anything is sent. Latencies say nothing then, so batches have
+// the start size from now on.
+func (c *Controller) AnswersAtOnce() {
+	c.atOnce = true
 	if c.cfg.Adaptive {
-		c.limit.waited(d)
+		c.reason = AtOnce
 	}
+	c.decide()
 }
 
 // Observe learns from an attempt.
 func (c *Controller) Observe(o Observation) {
-	if !c.cfg.Adaptive || o.Items <= 0 {
+	if !c.cfg.Adaptive || c.atOnce || o.Items <= 0 {
 		return
 	}
 	switch o.Outcome {
 	case attempt.Accepted:
 		c.accepted(o)
 	case attempt.TooLarge:
-		c.cut(o, tooLargeShrink, TooLarge)
+		if c.ceiling.cut(o.Items, tooLargeShrink, o.Now) {
+			c.reason = TooLarge
+		}
 	case attempt.DeadlineExceeded:
-		c.cut(o, deadlineShrink, Deadline)
-		c.limit.overloaded(o.Now, o.Latency)
+		c.deadline(o)
 	case attempt.Overloaded:
-		if c.limit.overloaded(o.Now, o.Latency) {
+		if c.limit.overloaded(o) {
 			c.reason = Overload
 		}
-	case attempt.Unavailable:
-		// Nobody answered: this says nothing about sizes, but sending at full width into an outage helps nobody.
-		if c.limit.overloaded(o.Now, o.Latency) {
-			c.reason = Unavailable
-		}
-	case attempt.Rejected, attempt.Failed, attempt.Canceled:
-		return // about the content or about us, not about how much the backend carries
+	case attempt.Unavailable, attempt.Rejected, attempt.Failed, attempt.Canceled:
+		return // says nothing about how much the backend carries
 	}
 	c.decide()
 }
 
 func (c *Controller) accepted(o Observation) {
-	c.model.observe(float64(o.Items), o.Latency.Seconds())
-	if reason := c.limit.accepted(o, c.model.predict(float64(o.Items)), c.atMaximum(o.Items)); reason != "" {
+	n, seconds := float64(o.Items), o.Latency.Seconds()
+	predicted, known := c.model.predict(n)
+	c.model.observe(n, seconds, o.InFlight, o.Now)
+	reason := c.limit.accepted(o, predicted, known && c.model.trusted())
+	if reason == Drained {
+		c.model.scale(c.limit.drainedTo)
+	}
+	if reason != "" {
 		c.reason = reason
 	}
-	if c.ceiling > 0 && float64(o.Items) >= 0.9*c.ceiling {
-		c.ceiling += ceilingGrowth * float64(o.Items)
-	}
+	c.ceiling.took(o.Items, o.Now)
 	if knee, ok := c.model.knee(); ok {
-		// Half of the way at once: one noisy fit moves the target little, a lasting change moves it within a few batches.
-		c.target += 0.5 * (knee - c.target)
+		c.kneeKnown = true
+		c.target += targetStep * (knee - c.target)
 		if c.reason == Start {
 			c.reason = Knee
 		}
 	}
 }
 
-// atMaximum reports whether a batch was as large as one may become, so that only more of them at once carry more.
-func (c *Controller) atMaximum(items int) bool {
-	most := c.decision.Ceiling
-	return most > 0 && float64(items) >= 0.9*float64(most)
-}
-
-// cut lowers the ceiling below a batch that was too large, once for all batches that were in flight together.
-func (c *Controller) cut(o Observation, factor float64, reason Reason) {
-	limit := max(1, factor*float64(o.Items))
-	if c.ceiling > 0 && limit >= c.ceiling {
-		return
-	}
-	c.ceiling = limit
-	c.cutAt = o.Now
-	c.reason = reason
-}
-
-func (c *Controller) decide() {
-	if !c.cfg.Adaptive {
-		c.decision = Decision{
-			Target: c.cfg.StartItems, Ceiling: c.cfg.MaxItems, Linger: c.cfg.Timeout, Limit: c.cfg.MaxConcurrency, Reason: c.reason,
+// deadline cuts what was to blame: the size, if a batch of this size takes most of the time even alone, else the number in
+// flight.
+func (c *Controller) deadline(o Observation) {
+	alone, _ := c.model.predict(float64(o.Items))
+	if alone > o.Latency.Seconds()/2 || o.InFlight <= 1 {
+		if c.ceiling.cut(o.Items, deadlineShrink, o.Now) {
+			c.reason = Deadline
 		}
 		return
 	}
-	ceiling := c.cfg.MaxItems
-	if c.ceiling > 0 && (ceiling == 0 || int(c.ceiling) < ceiling) {
-		ceiling = int(c.ceiling)
+	if c.limit.overloaded(o) {
+		c.reason = Deadline
 	}
-	if c.ceiling > 0 && c.cfg.MaxItems > 0 && int(c.ceiling) >= c.cfg.MaxItems {
-		c.ceiling = 0 // grown back
+}
+
+func (c *Controller) decide() {
+	d := Decision{
+		Target: c.cfg.StartItems, Ceiling: c.cfg.MaxItems, Linger: c.cfg.Timeout,
+		Limit: c.cfg.MaxConcurrency, Cap: c.cfg.MaxConcurrency, Most: c.cfg.MaxConcurrency, Reason: c.reason,
 	}
-	c.target = max(c.target, float64(c.cfg.MinItems))
-	if ceiling > 0 {
-		c.target = min(c.target, float64(ceiling))
+	switch {
+	case !c.cfg.Adaptive:
+	case c.atOnce:
+		d.Linger = min(d.Linger, queueLinger)
+	default:
+		d.Ceiling = c.ceiling.within(c.cfg.MaxItems)
+		c.target = max(c.target, float64(c.cfg.MinItems))
+		if d.Ceiling > 0 {
+			c.target = min(c.target, float64(d.Ceiling))
+		}
+		d.Target = max(1, int(c.target))
+		d.Full = d.Ceiling
+		if c.kneeKnown {
+			d.Full = d.Target
+		}
+		d.Linger = min(d.Linger, time.Duration(lingerShare*c.model.fixed()*float64(time.Second)))
+		d.Limit, d.Cap = c.limit.value(), c.limit.capValue()
 	}
-	linger := time.Duration(lingerShare * c.model.predict(c.target) * float64(time.Second))
-	c.decision = Decision{
-		Target: max(1, int(c.target)), Ceiling: ceiling, Linger: min(linger, c.cfg.Timeout), Limit: c.limit.value(), Reason: c.reason,
-	}
+	c.decision = d
 }

@@ -2,71 +2,166 @@ package controller
 
 import "time"
 
-// limiter finds how many exports to have in flight. While a slot is missing, batches grow by themselves, so few slots make
-// few and large requests; too few make items wait. It therefore opens slots while batches that are due wait long for one
-// (or are as large as they may become), and closes them when the backend answers slower than requests of that size used to,
-// or says that it is overloaded.
+// limiter finds how many exports to have in flight, as two numbers.
+//
+// The limit is for batches that could still grow. While they wait for a slot they do, so few slots make few and large
+// requests; too few make items wait. Slots are opened while batches wait long for one, compared with what sending takes.
+//
+// The cap is for all. It is what the backend works on at once: by Little's law the number in flight, divided by how many
+// times longer than alone a request takes. It is open until requests are seen to take longer, and then tried again, a
+// little higher, after a while that doubles with every attempt that failed. A batch that has reached its target gains
+// nothing from waiting, and is sent while the cap allows it.
 type limiter struct {
-	limit, most float64
+	limit, cap, most float64
 	// wait and latency are moving averages, in seconds.
 	wait, latency float64
-	// floor is the ratio of measured to predicted latency when little is in flight, a moving minimum near 1.
-	changed time.Time
+
+	round   round
+	roundAt time.Time
+
+	// While draining, half as many exports as otherwise are in flight. drainedTo is by how much that made requests faster.
+	draining  bool
+	drainAt   time.Time
+	drainedTo float64
+
+	// capAt is when the cap was last changed, and hold how long it then stays.
+	capAt time.Time
+	hold  time.Duration
+	// capUsed says that the cap was reached since capAt.
+	capUsed bool
+}
+
+// round sums up requests that ended while others were in flight: their number, latencies, the latencies predicted, and what
+// was in flight.
+type round struct {
+	requests                  int
+	took, predicted, inFlight float64
+}
+
+func (r *round) add(o Observation, predicted float64) {
+	r.requests++
+	r.took += o.Latency.Seconds()
+	r.predicted += predicted
+	r.inFlight += float64(o.InFlight)
 }
 
 const (
-	startLimit = 4
+	startLimit = 8
 	// waitShare is the wait for a slot, as a part of the latency, up to which no further slot is opened. With n slots evenly
-	// used the wait is about latency/n, so this opens about ten before it is content.
-	waitShare = 0.1
-	// inflationBound is how many times the predicted latency counts as queueing in the backend.
-	inflationBound = 1.8
-	inflationCut   = 0.9
-	overloadCut    = 0.5
+	// used the wait is about latency/n.
+	waitShare = 0.05
 	// average is the weight of a new value in the moving averages.
 	average = 0.1
+	// roundSize is the least number of requests by which inflation is judged: with a noise of 20 % their mean is known to 5 %.
+	roundSize = 16
+	// inflationBound is how many times the predicted latency, on average over a round, counts as queueing in the backend.
+	inflationBound = 1.4
+	// headroom is kept above what the backend is seen to work on.
+	headroom = 1.25
+	// overloadCut is what remains of the cap when the backend says that it is overloaded.
+	overloadCut = 0.7
+	// capGrowth is by how much a cap is tried to be higher.
+	capGrowth          = 1.25
+	firstHold, maxHold = time.Second, 30 * time.Second
+	// drainEvery is the time between two drains, or drainRoundTrips if that is longer.
+	drainEvery      = 2 * time.Second
+	drainRoundTrips = 50
+	// drainGain is the ratio of measured to predicted latency below which a drain has shown that predictions had queueing
+	// in them.
+	drainGain = 0.9
 )
 
 func newLimiter(most int) limiter {
-	return limiter{limit: float64(min(startLimit, most)), most: float64(most)}
+	return limiter{limit: float64(min(startLimit, most)), cap: float64(most), most: float64(most), hold: firstHold}
 }
 
-func (l *limiter) value() int { return max(1, int(l.limit)) }
+func (l *limiter) value() int { return l.drained(min(l.limit, l.cap)) }
+
+func (l *limiter) capValue() int { return l.drained(l.cap) }
+
+func (l *limiter) drained(n float64) int {
+	if l.draining {
+		n /= 2
+	}
+	return max(1, int(n))
+}
 
 func (l *limiter) waited(d time.Duration) { l.wait += average * (d.Seconds() - l.wait) }
 
-// accepted learns from a request whose latency was expected to be predicted seconds; full says that it was as large as
-// requests become. It returns the reason of a change, or nothing.
-func (l *limiter) accepted(o Observation, predicted float64, full bool) Reason {
+// accepted learns from a request whose latency was expected to be predicted seconds, or of which nothing was known. It
+// returns the reason of a change, or nothing.
+func (l *limiter) accepted(o Observation, predicted float64, known bool) Reason {
 	seconds := o.Latency.Seconds()
 	if l.latency == 0 {
 		l.latency = seconds
 	}
 	l.latency += average * (seconds - l.latency)
-	if predicted > 0 && seconds > inflationBound*predicted && float64(o.InFlight) > 1 {
-		if l.cut(o.Now, o.Latency, inflationCut) {
-			return Inflation
+	l.capUsed = l.capUsed || float64(o.InFlight) >= 0.8*l.cap
+	if known && (o.InFlight > 1 || l.draining) {
+		l.round.add(o, predicted)
+		if l.round.requests >= roundSize && o.Now.Sub(l.roundAt) >= o.Latency {
+			r := l.round
+			l.round, l.roundAt = round{}, o.Now
+			return l.judge(r, o)
 		}
-		return ""
 	}
-	used := float64(o.InFlight) >= 0.8*l.limit
-	if used && l.limit < l.most && (full || l.wait > waitShare*l.latency) {
-		l.limit = min(l.most, l.limit+1/l.limit)
+	if float64(o.InFlight) >= 0.8*l.limit && l.limit < l.cap && l.wait > waitShare*l.latency {
+		l.limit = min(l.cap, l.limit+2/l.limit)
 		return SlotWait
 	}
 	return ""
 }
 
-// overloaded halves the limit, once per round trip: what was in flight together tells the same thing once.
-func (l *limiter) overloaded(now time.Time, roundTrip time.Duration) bool {
-	return l.cut(now, roundTrip, overloadCut)
+// judge draws the conclusions of a round.
+func (l *limiter) judge(r round, o Observation) Reason {
+	inflation := r.took / r.predicted
+	inFlight := r.inFlight / float64(r.requests)
+	if l.draining {
+		return l.endDrain(inflation)
+	}
+	if inflation > inflationBound {
+		works := max(1, headroom*inFlight/inflation)
+		if works >= l.cap {
+			return ""
+		}
+		l.setCap(works, o.Now)
+		l.hold = min(maxHold, 2*l.hold)
+		return Inflation
+	}
+	if inFlight > 2 && inFlight >= 0.8*l.limit && o.Now.Sub(l.drainAt) >= max(drainEvery, drainRoundTrips*o.Latency) {
+		l.draining, l.drainAt = true, o.Now
+		l.roundAt = o.Now.Add(o.Latency) // until then what ends was sent before
+		return ""
+	}
+	if l.cap < l.most && l.capUsed && o.Now.Sub(l.capAt) >= l.hold {
+		l.setCap(min(l.most, max(l.cap+1, capGrowth*l.cap)), o.Now)
+		return SlotWait
+	}
+	return ""
 }
 
-func (l *limiter) cut(now time.Time, roundTrip time.Duration, factor float64) bool {
-	if !l.changed.IsZero() && now.Sub(l.changed) < roundTrip {
+// endDrain compares. A backend that works on all that is in flight answers half as many no faster.
+func (l *limiter) endDrain(inflation float64) Reason {
+	l.draining = false
+	if inflation >= drainGain {
+		return ""
+	}
+	l.drainedTo = inflation
+	return Drained
+}
+
+// setCap changes the cap; a lower one takes the limit with it.
+func (l *limiter) setCap(to float64, now time.Time) {
+	l.cap, l.capAt, l.capUsed = to, now, false
+	l.limit = min(l.limit, l.cap)
+}
+
+// overloaded lowers the cap, once per round trip: what was in flight together tells the same thing once.
+func (l *limiter) overloaded(o Observation) bool {
+	if now := o.Now; !l.capAt.IsZero() && now.Sub(l.capAt) < max(o.Latency, 10*time.Millisecond) {
 		return false
 	}
-	l.changed = now
-	l.limit = max(1, factor*l.limit)
+	l.setCap(max(1, overloadCut*min(l.cap, float64(o.InFlight))), o.Now)
+	l.hold = min(maxHold, 2*l.hold)
 	return true
 }

@@ -1,47 +1,76 @@
 package controller
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
-// model learns latency = a + b x items from accepted requests, by least squares with exponential forgetting: each new
-// observation weighs 1, and every older one is worth forgetting times less (Haykin, Adaptive Filter Theory, chapter on
-// recursive least squares; here in the form of five decayed sums, which is the same for two parameters).
+// model learns latency = a + b x items of requests that do not queue, from accepted requests that may have.
+//
+// It is a least squares fit with exponential forgetting (Haykin, Adaptive Filter Theory, chapter on recursive least squares;
+// here as five decayed sums, which is the same for two parameters), with one change: a request slower than predicted weighs
+// less than one that is faster (an expectile, Newey and Powell 1987). Queueing only ever adds to a latency, so the fit
+// keeps to the lower edge of what is seen, while plain noise moves it down by less than a standard deviation.
 type model struct {
 	weight, x, y, xx, xy float64
+	seen                 float64 // requests, decayed
+	at                   time.Time
 }
 
-// forgetting keeps about the last 1/(1-forgetting) = 100 requests.
-const forgetting = 0.99
+const (
+	// slowWeight is the weight of a request slower than predicted; a faster one weighs 1.
+	slowWeight = 0.25
+	// memory is how long requests are remembered, but at least minRemembered of them.
+	memory        = 2 * time.Second
+	minRemembered = 50
+	// minSeen is the number of remembered requests from which on the fit is trusted.
+	minSeen = 8
+	// minSpread is the relative variance of the sizes from which on their part of the latency can be told from the fixed.
+	minSpread = 0.1
+	// extrapolation is how far from the mean size a latency is assumed while sizes do not differ.
+	extrapolation = 1.5
+)
 
 // kneeFactor is how many times the fixed part of a request's latency its items' part becomes at the knee: from there on,
 // doubling the batch saves less than a tenth of the time per item and adds nearly all of its latency.
 const kneeFactor = 4
 
-// minWeight is the number of remembered requests from which on the fit is trusted.
-const minWeight = 8
-
-func (m *model) observe(items, seconds float64) {
-	m.weight = m.weight*forgetting + 1
-	m.x = m.x*forgetting + items
-	m.y = m.y*forgetting + seconds
-	m.xx = m.xx*forgetting + items*items
-	m.xy = m.xy*forgetting + items*seconds
+// observe learns from a request that was one of inFlight. The fewer they were, the less it can have queued.
+func (m *model) observe(items, seconds float64, inFlight int, now time.Time) {
+	w := 1 / float64(max(1, inFlight))
+	if predicted, known := m.predict(items); known && m.trusted() && seconds > predicted {
+		w *= slowWeight
+	}
+	keep := max(1-1.0/minRemembered, math.Exp(-now.Sub(m.at).Seconds()/memory.Seconds()))
+	m.at = now
+	m.seen = m.seen*keep + 1
+	m.weight = m.weight*keep + w
+	m.x = m.x*keep + w*items
+	m.y = m.y*keep + w*seconds
+	m.xx = m.xx*keep + w*items*items
+	m.xy = m.xy*keep + w*items*seconds
 }
+
+// scale corrects all that is remembered by a factor.
+func (m *model) scale(by float64) {
+	m.y *= by
+	m.xy *= by
+}
+
+func (m *model) trusted() bool { return m.seen >= minSeen }
 
 // fit returns seconds per request and seconds per item. Where all requests had about the same size the two cannot be told
 // apart, and ok is false.
 func (m *model) fit() (a, b float64, ok bool) {
-	if m.weight < minWeight {
+	if !m.trusted() {
 		return 0, 0, false
 	}
 	meanX, meanY := m.x/m.weight, m.y/m.weight
 	varX := m.xx/m.weight - meanX*meanX
-	if varX < 0.01*meanX*meanX {
+	if varX < minSpread*meanX*meanX {
 		return 0, 0, false
 	}
-	b = (m.xy/m.weight - meanX*meanY) / varX
-	if b < 0 {
-		b = 0
-	}
+	b = max(0, (m.xy/m.weight-meanX*meanY)/varX)
 	a = meanY - b*meanX
 	if a < 0 {
 		a, b = 0, meanY/meanX
@@ -49,10 +78,23 @@ func (m *model) fit() (a, b float64, ok bool) {
 	return a, b, true
 }
 
-// predict returns the seconds that a request of so many items takes; 0 before the first observation.
-func (m *model) predict(items float64) float64 {
+// predict returns the seconds that a request of so many items takes. It is known only for sizes about which something was
+// seen.
+func (m *model) predict(items float64) (seconds float64, known bool) {
 	if a, b, ok := m.fit(); ok {
-		return a + b*items
+		return a + b*items, true
+	}
+	if m.weight == 0 {
+		return 0, false
+	}
+	mean := m.x / m.weight
+	return m.y / m.weight, items < extrapolation*mean && items > mean/extrapolation
+}
+
+// fixed returns the seconds of a request that do not depend on its size.
+func (m *model) fixed() float64 {
+	if a, _, ok := m.fit(); ok {
+		return a
 	}
 	if m.weight == 0 {
 		return 0

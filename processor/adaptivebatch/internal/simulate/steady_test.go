@@ -1,0 +1,74 @@
+package simulate
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// swing is how many times the lowest the highest decision may be once a steady load has lasted for the warm-up, without the
+// tenth at either end: noise of 20 % moves a knee, and a drain halves the limit now and then.
+const swing = 2.5
+
+func TestDecisionsDoNotOscillateUnderSteadyLoad(t *testing.T) {
+	worst := 0.0
+	for _, p := range Pairs() {
+		if p.Backend.Fails > 0 || p.Backend.TooLarge > 0 || p.Backend.Deadline > 0 {
+			continue
+		}
+		switch p.Load.Name {
+		case "trickle", "low", "high", "1 waiting":
+		default:
+			continue
+		}
+		if p.Load.Name == "high" && p.Backend.Name == "costly" {
+			continue // more than it carries
+		}
+		var targets []int
+		Run(p, Adaptive(), Options{Seed: Seed, TraceEvery: 50 * time.Millisecond, Trace: func(s Sample) {
+			if s.At > WarmUp && s.At < p.Load.Duration {
+				targets = append(targets, s.Decision.Target)
+			}
+		}})
+		slices.Sort(targets)
+		ratio := float64(targets[len(targets)*9/10]) / float64(targets[len(targets)/10])
+		worst = max(worst, ratio)
+		assert.LessOrEqual(t, ratio, swing, p.Name())
+	}
+	t.Logf("the highest target is at most %.2f times the lowest", worst)
+}
+
+func TestDecisionsStayWithinTheirBounds(t *testing.T) {
+	skipUnderRace(t)
+	cfg := Adaptive()
+	for _, p := range Pairs() {
+		if p.Load.Waiting > 1 {
+			continue // millions of calls, and nothing that others do not do
+		}
+		Run(p, cfg, Options{Seed: 2, TraceEvery: 20 * time.Millisecond, Trace: func(s Sample) {
+			d := s.Decision
+			ok := d.Target >= 1 && d.Target <= cfg.MaxItems && d.Ceiling >= 1 && d.Ceiling <= cfg.MaxItems &&
+				d.Linger >= 0 && d.Linger <= cfg.Timeout && d.Limit >= 1 && d.Limit <= d.Cap && d.Cap <= cfg.MaxConcurrency &&
+				s.InFlight <= cfg.MaxConcurrency
+			if !ok {
+				assert.Fail(t, "out of bounds", "%s at %s: %+v", p.Name(), s.At, s)
+			}
+		}})
+	}
+}
+
+// TestStepsAreFollowed: from three seconds after a jump on, calls wait no longer than 1.5 times what they do with the best
+// fixed configuration; backends that refuse or answer at once are of no use here.
+func TestStepsAreFollowed(t *testing.T) {
+	skipUnderRace(t)
+	for _, p := range Pairs() {
+		b := p.Backend
+		if p.Load.Steps == nil || b.Fails > 0 || b.AtOnce {
+			continue
+		}
+		best, adaptive := BestFixed(p, Seed), Run(p, Adaptive(), Options{Seed: Seed})
+		assert.LessOrEqual(t, float64(adaptive.P99), 1.5*float64(best.Result.P99), p.Name())
+	}
+}
