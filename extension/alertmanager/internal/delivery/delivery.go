@@ -81,15 +81,16 @@ func New(cfg Config) (*Delivery, error) {
 func (d *Delivery) openState() error {
 	var err error
 	logPath, silencesPath := d.path("nflog"), d.path("silences")
+	// Both return what works when the content of their file is damaged: alerting goes on without it.
 	d.log, err = nflog.New(nflog.Options{SnapshotFile: logPath, Retention: retention, Logger: d.cfg.Logger, Metrics: d.cfg.Registerer})
-	if err != nil {
+	if err := d.setAside(logPath, err, d.log != nil); err != nil {
 		return fmt.Errorf("open the notification log: %w", err)
 	}
 	d.silences, err = silence.New(silence.Options{
 		SnapshotFile: silencesPath, Retention: retention, Logger: d.cfg.Logger, Metrics: d.cfg.Registerer, EventRecorder: d.recorder,
 		Limits: silence.Limits{MaxSilences: func() int { return maxSilences }, MaxSilenceSizeBytes: func() int { return maxSilenceBytes }},
 	})
-	if err != nil {
+	if err := d.setAside(silencesPath, err, d.silences != nil); err != nil {
 		return fmt.Errorf("open silences: %w", err)
 	}
 	d.silencer = silence.NewSilencer(d.silences, d.cfg.Logger, d.recorder)
@@ -102,6 +103,15 @@ func (d *Delivery) openState() error {
 		return fmt.Errorf("open the store of alerts: %w", err)
 	}
 	return nil
+}
+
+// setAside renames a state file that could not be read, so that the next start has it no more and a person can look at it.
+func (d *Delivery) setAside(path string, err error, usable bool) error {
+	if err == nil || !usable {
+		return err
+	}
+	d.cfg.Logger.Error("a state file is damaged and left behind", "file", path+".damaged", "err", err)
+	return os.Rename(path, path+".damaged")
 }
 
 func (d *Delivery) path(name string) string { return filepath.Join(d.cfg.Directory, name) }

@@ -325,6 +325,19 @@ func TestASnapshotThatCannotBeReadIsLeftBehind(t *testing.T) {
 	assert.Contains(t, log.String(), "are forgotten")
 }
 
+func TestDamagedStateIsSetAside(t *testing.T) {
+	directory := t.TempDir()
+	for _, name := range []string{"nflog", "silences"} {
+		require.NoError(t, os.WriteFile(filepath.Join(directory, name), []byte("\x05damaged"), 0o600))
+	}
+	d := start(t, Config{Directory: directory}, "")
+	require.NoError(t, d.Send(t.Context(), firing("A")))
+	assert.Len(t, d.Active(), 1)
+	for _, name := range []string{"nflog", "silences"} {
+		assert.FileExists(t, filepath.Join(directory, name+".damaged"))
+	}
+}
+
 func TestConfigurationsAreCheckedAsAlertmanagerDoes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "alertmanager.yml")
 	require.NoError(t, os.WriteFile(file, []byte("route: {receiver: a}\nreceivers: [{name: a}]\n"), 0o600))
