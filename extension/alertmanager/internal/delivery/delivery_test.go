@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -336,64 +335,6 @@ func TestDamagedStateIsSetAside(t *testing.T) {
 	for _, name := range []string{"nflog", "silences"} {
 		assert.FileExists(t, filepath.Join(directory, name+".damaged"))
 	}
-}
-
-func TestConfigurationsAreCheckedAsAlertmanagerDoes(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "alertmanager.yml")
-	require.NoError(t, os.WriteFile(file, []byte("route: {receiver: a}\nreceivers: [{name: a}]\n"), 0o600))
-	_, err := Parse(nil, file)
-	require.NoError(t, err)
-	_, err = Parse(nil, "")
-	require.NoError(t, err, "nobody is told")
-	for want, test := range map[string]struct {
-		raw  string
-		file string
-	}{
-		"exclude each other":              {"{route: {receiver: a}}", file},
-		"no such file":                    {"", "/no/such/file"},
-		`undefined receiver "b" used`:     {"{route: {receiver: b}, receivers: [{name: a}]}", ""},
-		"field colour not found":          {"{route: {receiver: a}, receivers: [{name: a}], colour: 1}", ""},
-		"`alertmanager`::templates":       {"{route: {receiver: a}, receivers: [{name: a}], templates: ['" + file + "x', '[']}", ""},
-		"missing to address in email":     {"{route: {receiver: a}, receivers: [{name: a, email_configs: [{}]}]}", ""},
-		"bad matcher format":              {"{route: {receiver: a, routes: [{matchers: ['x']}]}, receivers: [{name: a}]}", ""},
-		"cannot have continue in root ro": {"{route: {receiver: a, continue: true}, receivers: [{name: a}]}", ""},
-	} {
-		var raw map[string]any
-		if test.raw != "" {
-			raw = decodeYAML(t, test.raw)
-		}
-		_, err := Parse(raw, test.file)
-		assert.ErrorContains(t, err, want)
-	}
-	_, err = New(Config{Alertmanager: map[string]any{"route": 1}})
-	require.Error(t, err)
-	_, err = New(Config{Directory: "/dev/null/x"})
-	require.Error(t, err)
-}
-
-func TestAddressesThatAreNoTargetAreRefused(t *testing.T) {
-	for address, ok := range map[string]bool{
-		"127.0.0.1": true, "10.0.0.1": true, "1.1.1.1": true, "::1": true, "2001:db8::1": true,
-		"169.254.169.254": false, "::ffff:169.254.169.254": false, "fe80::1": false, "224.0.0.1": false, "0.0.0.0": false, "::": false,
-		"fd00:ec2::254": false, "100.100.100.200": false, "168.63.129.16": false, "192.0.0.192": false,
-	} {
-		assert.Equal(t, ok, forbidden(netip.MustParseAddr(address)) == nil, address)
-	}
-	failed := make(chan Notification, 10)
-	d := start(t, Config{Notified: func(n Notification) { failed <- n }}, `
-global: {smtp_smarthost: "169.254.1.1:25", smtp_from: a@example.com, smtp_require_tls: false}
-route: {receiver: all, `+quick+`}
-receivers: [{name: all, webhook_configs: [{url: "http://169.254.169.254/latest"}], email_configs: [{to: b@example.com}]}]
-`)
-	require.NoError(t, d.Send(t.Context(), firing("A")))
-	seen := map[string]bool{}
-	for len(seen) < 2 {
-		n := <-failed
-		require.ErrorContains(t, n.Err, "link-local")
-		seen[n.Integration] = true
-	}
-	require.NoError(t, resolvesToForbidden(t.Context(), "localhost"))
-	require.NoError(t, resolvesToForbidden(t.Context(), "no.such.host.invalid"), "the dial says so")
 }
 
 func TestHooksSeeEveryAlertAndMayEndIt(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/atomicfile"
 )
 
 // keepSnapshot writes the active alerts to disk now and then. Alertmanager itself relies on its senders to repeat them, which
@@ -43,12 +45,7 @@ func (d *Delivery) saveSnapshot() error {
 	if err != nil {
 		return fmt.Errorf("encode active alerts: %w", err)
 	}
-	// Renamed into place: a kill in between leaves the old file whole.
-	temporary := d.path("alerts.json.new")
-	if err := os.WriteFile(temporary, content, 0o600); err != nil {
-		return fmt.Errorf("write active alerts: %w", err)
-	}
-	return os.Rename(temporary, d.path("alerts.json"))
+	return atomicfile.Replace(d.path("alerts.json"), content)
 }
 
 // restore brings back the alerts that were active when the process ended. Those that nobody reports again within the grace

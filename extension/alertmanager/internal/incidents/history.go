@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/atomicfile"
 )
 
 // history keeps resolved incidents, the newest maximum of them, in memory and as JSON lines on disk. The file is written anew
@@ -92,7 +94,7 @@ func (h *history) rewrite() error {
 			return err
 		}
 	}
-	if err := replaceFile(h.path, []byte(b.String())); err != nil {
+	if err := atomicfile.Replace(h.path, []byte(b.String())); err != nil {
 		return err
 	}
 	h.lines = len(h.incidents)

@@ -3,12 +3,13 @@ package incidents
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/atomicfile"
 )
 
 // state is what a restart must not forget.
@@ -54,7 +55,7 @@ func (t *Tracker) saveIfDirty() {
 	t.dirty = false
 	t.mu.Unlock()
 	if err == nil {
-		err = replaceFile(t.statePath(), content)
+		err = atomicfile.Replace(t.statePath(), content)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -69,14 +70,6 @@ func (t *Tracker) saveIfDirty() {
 			t.cfg.Logger.Info("the state of alerts is written to disk again")
 		}
 	}
-}
-
-// replaceFile renames the content into place: a kill in between leaves the old file whole.
-func replaceFile(path string, content []byte) error {
-	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	return os.Rename(path+".new", path)
 }
 
 // Close writes the state and closes the history. Run has returned before.
