@@ -31,6 +31,9 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/web"
 )
 
+// shutdownTimeout is how long requests to the page and the APIs may take to end.
+const shutdownTimeout = 10 * time.Second
+
 // Event is something that happened to an alert.
 type Event = events.Event
 
@@ -126,6 +129,7 @@ func (e *Extension) openState(context.Context) error {
 	e.onShutdown(func(context.Context) error { return e.storage.Close() })
 	e.tracker, err = incidents.New(incidents.Config{
 		Directory: e.directory, Bus: &e.bus, Logger: e.logger("incidents"), MaxHistory: e.cfg.Storage.MaxHistory,
+		Interval: e.cfg.EvaluationInterval,
 	})
 	if err != nil {
 		return err
@@ -206,7 +210,8 @@ func (e *Extension) startEngine(context.Context) error {
 
 	background, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { e.tracker.Run(background, e.delivery, e.pending) })
+	e.tracker.Connect(e.delivery, e.pending)
+	running.Go(func() { e.tracker.Run(background) })
 	e.onShutdown(func(context.Context) error {
 		cancel()
 		running.Wait()
@@ -237,7 +242,12 @@ func (e *Extension) serve(ctx context.Context) error {
 	})
 	e.onShutdown(func(ctx context.Context) error {
 		close(e.stopping) // streams of events end, which Shutdown would wait for
+		ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
+		defer cancel()
 		err := server.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, server.Close()) // what is still asked must not outlive the storage
+		}
 		running.Wait()
 		return err
 	})

@@ -34,6 +34,7 @@ func newTelemetry(e *Extension) (*telemetry, error) {
 		t.RegisterAlertmanagerSeriesCallback(observe(func() int64 { return e.storage.Stats().Series })),
 		t.RegisterAlertmanagerSeriesLimitCallback(observe(func() int64 { return int64(e.cfg.Storage.MaxSeries) })),
 		t.RegisterAlertmanagerSamplesRefusedCallback(observe(func() int64 { return e.storage.Stats().Refused })),
+		t.RegisterAlertmanagerRequestsUnconvertedCallback(observe(func() int64 { return e.storage.Stats().Unconverted })),
 		t.RegisterAlertmanagerSamplesLateCallback(observe(func() int64 { return e.storage.Stats().Late })),
 		t.RegisterAlertmanagerIncidentsCallback(observe(func() int64 { return int64(e.tracker.Stats().Active) })),
 		t.RegisterAlertmanagerIncidentsUntrackedCallback(observe(func() int64 { return e.tracker.Stats().Untracked })),

@@ -2,28 +2,35 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/dispatch"
 	"github.com/prometheus/alertmanager/marker"
+	"github.com/prometheus/alertmanager/silence"
 	"github.com/prometheus/alertmanager/silence/silencepb"
 	"github.com/prometheus/common/model"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Send stores alerts, firing or resolved, to be grouped and notified.
+// Send stores alerts, firing or resolved, to be grouped and notified. Invalid ones are left out and are the error.
 func (d *Delivery) Send(ctx context.Context, alerts ...*alert.Alert) error {
 	now := time.Now()
+	valid := make([]*alert.Alert, 0, len(alerts))
+	var errs []error
 	for _, a := range alerts {
 		a.UpdatedAt = now
 		if err := a.Validate(); err != nil {
-			return fmt.Errorf("alert %s: %w", a.Name(), err)
+			errs = append(errs, fmt.Errorf("alert %s: %w", a.Name(), err))
+			continue
 		}
+		valid = append(valid, a)
 	}
-	return d.alerts.Put(ctx, alerts...)
+	return errors.Join(append(errs, d.alerts.Put(ctx, valid...))...)
 }
 
 // Active is an alert that fires, and why nobody is told if so.
@@ -50,12 +57,6 @@ func (d *Delivery) Active() []Active {
 	return active
 }
 
-// Get returns the alert of a fingerprint, or false.
-func (d *Delivery) Get(fingerprint model.Fingerprint) (*alert.Alert, bool) {
-	a, err := d.alerts.Get(fingerprint)
-	return a, err == nil
-}
-
 // pending returns a copy of what the store has, resolved alerts included until they are collected.
 func (d *Delivery) pending() []*alert.Alert {
 	iterator := d.alerts.GetPending()
@@ -73,16 +74,24 @@ func (d *Delivery) groups(ctx context.Context, routes func(*dispatch.Route) bool
 	return d.pipeline.dispatcher.Groups(ctx, routes, alerts)
 }
 
-// Silence mutes the alerts that have all the given labels until the given time, and returns the silence's ID. An ID replaces
-// that silence.
+// Silence mutes the alerts that have all the given labels until the given time, and returns the silence's ID. With the ID of a
+// silence for the same labels that one is prolonged; an ID that is not known (any more) makes a new one.
 func (d *Delivery) Silence(ctx context.Context, id string, labels model.LabelSet, until time.Time, who, why string) (string, error) {
 	s := &silencepb.Silence{
 		Id: id, StartsAt: timestamppb.Now(), EndsAt: timestamppb.New(until), CreatedBy: who, Comment: why,
 		MatcherSets: []*silencepb.MatcherSet{{}},
 	}
-	for name, value := range labels {
+	// Alertmanager prolongs a silence with the same start and matchers in the same order; any other takes its place and counts.
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
 		s.MatcherSets[0].Matchers = append(s.MatcherSets[0].Matchers,
-			&silencepb.Matcher{Type: silencepb.Matcher_EQUAL, Name: string(name), Pattern: string(value)})
+			&silencepb.Matcher{Type: silencepb.Matcher_EQUAL, Name: string(name), Pattern: string(labels[name])})
+	}
+	if id != "" {
+		if previous, _, err := d.silences.Query(ctx, silence.QIDs(id)); err == nil && len(previous) == 1 {
+			s.StartsAt = previous[0].StartsAt
+		} else {
+			s.Id = ""
+		}
 	}
 	if err := d.silences.Set(ctx, s); err != nil {
 		return "", err
@@ -92,12 +101,3 @@ func (d *Delivery) Silence(ctx context.Context, id string, labels model.LabelSet
 
 // Unsilence ends a silence.
 func (d *Delivery) Unsilence(ctx context.Context, id string) error { return d.silences.Expire(ctx, id) }
-
-// LabelMap returns a copy of the labels.
-func (a Active) LabelMap() map[string]string {
-	labels := make(map[string]string, len(a.Labels))
-	for name, value := range a.Labels {
-		labels[string(name)] = string(value)
-	}
-	return labels
-}

@@ -178,13 +178,15 @@ func (d *Delivery) shutdown() error {
 	var errs []error
 	if d.pipeline != nil {
 		d.pipeline.stop()
-		errs = append(errs, d.saveSnapshot())
 	}
 	close(d.stop)
 	if d.peer != nil {
 		errs = append(errs, d.peer.Leave(5*time.Second))
 	}
 	d.background.Wait()
+	if d.pipeline != nil {
+		errs = append(errs, d.saveSnapshot()) // not before keepSnapshot has ended
+	}
 	if d.alerts != nil {
 		d.alerts.Close()
 	}

@@ -174,7 +174,7 @@ receivers:
 
 	reasons := map[string]bool{}
 	for _, a := range d.Active() {
-		reasons[a.LabelMap()["host"]+string(a.Labels["alertname"])] = len(a.InhibitedBy) > 0
+		reasons[string(a.Labels["host"]+a.Labels["alertname"])] = len(a.InhibitedBy) > 0
 	}
 	assert.Equal(t, map[string]bool{"aDown": false, "aSlow": true, "bSlow": false, "cSlow": false}, reasons)
 }
@@ -218,8 +218,14 @@ func TestASilenceMutesUntilItIsTakenBack(t *testing.T) {
 	}
 	require.NoError(t, d.Unsilence(t.Context(), id))
 	assert.Contains(t, hook.next(t), "Quiet")
-	_, err = d.Silence(t.Context(), "no such", model.LabelSet{"a": "b"}, time.Now().Add(time.Hour), "ann", "because")
-	require.Error(t, err)
+	labels := model.LabelSet{"a": "b", "c": "d", "e": "f"}
+	first, err := d.Silence(t.Context(), "lost with its file", labels, time.Now().Add(time.Hour), "ann", "because")
+	require.NoError(t, err)
+	for range 10 {
+		again, err := d.Silence(t.Context(), first, labels, time.Now().Add(2*time.Hour), "ann", "because")
+		require.NoError(t, err)
+		assert.Equal(t, first, again, "prolonged, not replaced")
+	}
 	require.Error(t, d.Unsilence(t.Context(), "no such"))
 }
 
@@ -346,10 +352,6 @@ func TestHooksSeeEveryAlertAndMayEndIt(t *testing.T) {
 	require.NoError(t, d.Send(t.Context(), firing("A")))
 	assert.Equal(t, []string{"A"}, seen)
 	assert.Empty(t, d.Active())
-	a, found := d.Get(firing("A").Fingerprint())
-	require.True(t, found)
-	assert.Equal(t, "A", a.Name())
-	_, found = d.Get(1)
-	assert.False(t, found)
-	require.ErrorContains(t, d.Send(t.Context(), &alert.Alert{}), "start time missing")
+	require.ErrorContains(t, d.Send(t.Context(), &alert.Alert{}, firing("B")), "start time missing")
+	assert.Equal(t, []string{"A", "B"}, seen, "an invalid alert does not take others with it")
 }

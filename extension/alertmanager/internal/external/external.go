@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,10 +32,18 @@ func (c *Config) Validate() error {
 	for i, address := range c.Alertmanagers {
 		u, err := url.Parse(address)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			errs = append(errs, fmt.Errorf("`external::alertmanagers::%d` must be an http or https URL, found %q", i, address))
+			errs = append(errs, fmt.Errorf("`external::alertmanagers::%d` must be an http or https URL, found %s", i, redacted(u)))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// redacted leaves the password out of an error.
+func redacted(u *url.URL) string {
+	if u == nil {
+		return "what is no URL"
+	}
+	return strconv.Quote(u.Redacted())
 }
 
 // Sender sends alerts in the background.

@@ -27,15 +27,20 @@ func (t *Tracker) find(id string) (Incident, model.LabelSet, error) {
 	return Incident{}, nil, fmt.Errorf("%w: %q", ErrUnknown, id)
 }
 
-// update changes an active incident, if it still is.
-func (t *Tracker) update(id string, change func(*Incident)) {
+// acknowledged keeps the acknowledgement of an incident, or ends its silence when the incident is over meanwhile.
+func (t *Tracker) acknowledged(ctx context.Context, id string, ack *Acknowledgement) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	for _, f := range t.active {
 		if f.Incident.ID == id {
-			change(&f.Incident)
+			f.Incident.Acknowledgement = ack
 			t.dirty = true
+			t.mu.Unlock()
+			return
 		}
+	}
+	t.mu.Unlock()
+	if err := t.delivery.Unsilence(ctx, ack.Silence); err != nil {
+		t.cfg.Logger.Warn("the silence of an acknowledgement stays", "err", err)
 	}
 }
 
@@ -49,6 +54,8 @@ func (t *Tracker) Acknowledge(ctx context.Context, id, who, why string, until ti
 	if !until.IsZero() && !until.After(now) {
 		return fmt.Errorf("`until` must be in the future, found %s", until.Format(time.RFC3339))
 	}
+	t.acting.Lock()
+	defer t.acting.Unlock()
 	incident, common, err := t.find(id)
 	if err != nil {
 		return err
@@ -65,9 +72,7 @@ func (t *Tracker) Acknowledge(ctx context.Context, id, who, why string, until ti
 	if err != nil {
 		return fmt.Errorf("silence the alert: %w", err)
 	}
-	t.update(id, func(i *Incident) {
-		i.Acknowledgement = &Acknowledgement{Who: who, Why: why, At: now, Until: until, Silence: silence, silencedUntil: end}
-	})
+	t.acknowledged(ctx, id, &Acknowledgement{Who: who, Why: why, At: now, Until: until, Silence: silence, silencedUntil: end})
 	e := incident.event(events.Acknowledged, now)
 	e.Who, e.Why = who, why
 	t.cfg.Bus.Publish(e)
@@ -83,9 +88,11 @@ func comment(why string) string {
 
 // renew prolongs the silence of an acknowledgement that lasts until recovery.
 func (t *Tracker) renew(ctx context.Context, incident *Incident, end time.Time) {
-	_, common, err := t.find(incident.ID)
-	if err != nil {
-		return // it has recovered meanwhile
+	t.acting.Lock()
+	defer t.acting.Unlock()
+	now, common, err := t.find(incident.ID)
+	if err != nil || now.Acknowledgement != incident.Acknowledgement {
+		return // it has recovered, or has been acknowledged again
 	}
 	renewed := *incident.Acknowledgement
 	renewed.Silence, err = t.delivery.Silence(ctx, renewed.Silence, common, end, renewed.Who, comment(renewed.Why))
@@ -94,7 +101,7 @@ func (t *Tracker) renew(ctx context.Context, incident *Incident, end time.Time) 
 		return
 	}
 	renewed.silencedUntil = end
-	t.update(incident.ID, func(i *Incident) { i.Acknowledgement = &renewed })
+	t.acknowledged(ctx, incident.ID, &renewed)
 }
 
 // Resolve ends an incident by hand. Its alerts stay quiet until their rule clears; when it is met again after that, it fires.
@@ -110,14 +117,17 @@ func (t *Tracker) Resolve(ctx context.Context, id, who, why string) error {
 	var alerts []*alert.Alert
 	t.mu.Lock()
 	key := common.Fingerprint()
+	f := t.active[key]
+	if f == nil || f.Incident.ID != id {
+		t.mu.Unlock()
+		return fmt.Errorf("%w: %q", ErrUnknown, id)
+	}
 	t.suppressed[key] = suppression{At: now, Seen: now}
-	if f := t.active[key]; f != nil {
-		f.Incident.ResolvedBy, f.Incident.ResolvedAs = who, why
-		for _, m := range f.Alerts {
-			alerts = append(alerts, &alert.Alert{Alert: model.Alert{
-				Labels: m.Labels, Annotations: m.Annotations, StartsAt: incident.StartedAt, EndsAt: now,
-			}})
-		}
+	f.Incident.ResolvedBy, f.Incident.ResolvedAs = who, why
+	for _, m := range f.Alerts {
+		alerts = append(alerts, &alert.Alert{Alert: model.Alert{
+			Labels: m.Labels, Annotations: m.Annotations, StartsAt: incident.StartedAt, EndsAt: now,
+		}})
 	}
 	t.dirty = true
 	t.mu.Unlock()

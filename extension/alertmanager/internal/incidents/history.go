@@ -46,13 +46,26 @@ func openHistory(directory string, maximum int) (*history, error) {
 	for lines.Scan() {
 		h.lines++
 		var i Incident
-		// A line that was cut off by a kill is the last one; what is before and after it counts.
 		if json.Unmarshal(lines.Bytes(), &i) == nil {
 			h.incidents = append(h.incidents, i)
 		}
 	}
+	if torn := !endsLine(file); torn || h.lines != len(h.incidents) || lines.Err() != nil {
+		h.lines = 2 * maximum // something is cut off or damaged: the next add writes the file anew
+	}
 	h.trim()
 	return h, nil
+}
+
+// endsLine reports whether a file is empty or its last line whole: a kill may cut it off.
+func endsLine(file *os.File) bool {
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 {
+		return err == nil
+	}
+	last := make([]byte, 1)
+	_, err = file.ReadAt(last, info.Size()-1)
+	return err == nil && last[0] == '\n'
 }
 
 func (h *history) trim() {

@@ -61,7 +61,8 @@ func plain(labels model.LabelSet) map[string]string {
 	return m
 }
 
-func labelSet(labels map[string]string) model.LabelSet {
+// LabelSet is the form of labels that Alertmanager has.
+func LabelSet(labels map[string]string) model.LabelSet {
 	set := make(model.LabelSet, len(labels))
 	for name, value := range labels {
 		set[model.LabelName(name)] = model.LabelValue(value)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/common/model"
 
@@ -38,6 +39,7 @@ func (t *Tracker) load() error {
 		}
 	}
 	for key, suppressed := range s.Suppressed {
+		suppressed.Seen = time.Now() // nobody could report it meanwhile
 		t.suppressed[key] = suppressed
 	}
 	return nil

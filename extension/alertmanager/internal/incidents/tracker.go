@@ -37,6 +37,8 @@ type Config struct {
 	Directory string
 	Bus       *events.Bus
 	Logger    *slog.Logger
+	// Interval is how often rules report alerts at least.
+	Interval time.Duration
 	// MaxHistory bounds the resolved incidents that are kept.
 	MaxHistory int
 }
@@ -81,6 +83,8 @@ type Tracker struct {
 	dirty      bool
 	saveFailed bool
 
+	// acting is held by whoever acknowledges or renews an acknowledgement, before mu: a silence belongs to one of them.
+	acting   sync.Mutex
 	delivery Delivery
 	pendings func() []events.Event
 }
@@ -101,12 +105,14 @@ func New(cfg Config) (*Tracker, error) {
 	return t, nil
 }
 
-// Run looks for what nobody reports until ctx is done, and keeps the state on disk. pendings lists the alerts that wait for
-// their `for`.
-func (t *Tracker) Run(ctx context.Context, d Delivery, pendings func() []events.Event) {
-	t.mu.Lock()
+// Connect tells the tracker where alerts are delivered and which wait for their `for`. It is called once, before Run and before anybody
+// acts on an alert.
+func (t *Tracker) Connect(d Delivery, pendings func() []events.Event) {
 	t.delivery, t.pendings = d, pendings
-	t.mu.Unlock()
+}
+
+// Run looks for what nobody reports until ctx is done, and keeps the state on disk.
+func (t *Tracker) Run(ctx context.Context) {
 	ticker := time.NewTicker(sweepInterval)
 	defer ticker.Stop()
 	for {
@@ -210,7 +216,7 @@ func (t *Tracker) sweep(ctx context.Context) {
 		}
 	}
 	for key, s := range t.suppressed {
-		if now.Sub(s.Seen) > 5*time.Minute {
+		if now.Sub(s.Seen) > max(5*time.Minute, 4*t.cfg.Interval) {
 			delete(t.suppressed, key)
 			t.dirty = true
 		}
@@ -249,7 +255,7 @@ func (t *Tracker) close(key model.Fingerprint, f *followed, now time.Time) {
 func (t *Tracker) tellPending() {
 	now := map[string]bool{}
 	for _, e := range t.pendings() {
-		key := e.Name + labelSet(e.Labels).String()
+		key := e.Name + LabelSet(e.Labels).String()
 		now[key] = true
 		t.mu.Lock()
 		known := t.pending[key]

@@ -95,15 +95,16 @@ func begin(t *testing.T, directory string) *world {
 	w.Tracker, w.store = tracker, &store{tracker: tracker, silences: map[string]time.Time{}}
 	w.events = bus.Subscribe(t.Context())
 	ctx, cancel := context.WithCancel(t.Context())
+	tracker.Connect(w.store, func() []events.Event {
+		if pending := w.pend.Load(); pending != nil {
+			return *pending
+		}
+		return nil
+	})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		tracker.Run(ctx, w.store, func() []events.Event {
-			if pending := w.pend.Load(); pending != nil {
-				return *pending
-			}
-			return nil
-		})
+		tracker.Run(ctx)
 	}()
 	synctest.Wait()
 	w.stop = func() {
@@ -364,6 +365,11 @@ func TestHistoryIsBoundedInMemoryAndOnDiskAndCanBeQueried(t *testing.T) {
 	assert.Equal(t, []string{"18", "17"}, ids(Query{To: start.Add(18 * time.Hour)}))
 	assert.Equal(t, []string{"19"}, ids(Query{From: start.Add(19 * time.Hour)}))
 	assert.Empty(t, ids(Query{Severity: "x"}))
+	require.NoError(t, h.add(Incident{ID: "20", StartedAt: start.Add(50 * time.Hour), ResolvedAt: start.Add(51 * time.Hour)}))
+	require.NoError(t, h.close())
+	h, err = openHistory(directory, 3)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"20", "19", "18"}, ids(Query{}), "what is added after the line that was cut off")
 	_, err = openHistory("/dev/null/x", 1)
 	require.Error(t, err)
 }

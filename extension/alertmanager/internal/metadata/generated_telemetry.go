@@ -25,20 +25,21 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                          metric.Meter
-	mu                             sync.Mutex
-	registrations                  []metric.Registration
-	AlertmanagerEventSubscribers   metric.Int64ObservableGauge
-	AlertmanagerEventsLost         metric.Int64ObservableCounter
-	AlertmanagerHistoryIncidents   metric.Int64ObservableGauge
-	AlertmanagerHistoryLimit       metric.Int64ObservableGauge
-	AlertmanagerIncidents          metric.Int64ObservableGauge
-	AlertmanagerIncidentsUntracked metric.Int64ObservableCounter
-	AlertmanagerNotifications      metric.Int64Counter
-	AlertmanagerSamplesLate        metric.Int64ObservableCounter
-	AlertmanagerSamplesRefused     metric.Int64ObservableCounter
-	AlertmanagerSeries             metric.Int64ObservableGauge
-	AlertmanagerSeriesLimit        metric.Int64ObservableGauge
+	meter                           metric.Meter
+	mu                              sync.Mutex
+	registrations                   []metric.Registration
+	AlertmanagerEventSubscribers    metric.Int64ObservableGauge
+	AlertmanagerEventsLost          metric.Int64ObservableCounter
+	AlertmanagerHistoryIncidents    metric.Int64ObservableGauge
+	AlertmanagerHistoryLimit        metric.Int64ObservableGauge
+	AlertmanagerIncidents           metric.Int64ObservableGauge
+	AlertmanagerIncidentsUntracked  metric.Int64ObservableCounter
+	AlertmanagerNotifications       metric.Int64Counter
+	AlertmanagerRequestsUnconverted metric.Int64ObservableCounter
+	AlertmanagerSamplesLate         metric.Int64ObservableCounter
+	AlertmanagerSamplesRefused      metric.Int64ObservableCounter
+	AlertmanagerSeries              metric.Int64ObservableGauge
+	AlertmanagerSeriesLimit         metric.Int64ObservableGauge
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -133,6 +134,21 @@ func (builder *TelemetryBuilder) RegisterAlertmanagerIncidentsUntrackedCallback(
 		cb(ctx, &observerInt64{inst: builder.AlertmanagerIncidentsUntracked, obs: o})
 		return nil
 	}, builder.AlertmanagerIncidentsUntracked)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerRequestsUnconvertedCallback sets callback for observable AlertmanagerRequestsUnconverted metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerRequestsUnconvertedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerRequestsUnconverted, obs: o})
+		return nil
+	}, builder.AlertmanagerRequestsUnconverted)
 	if err != nil {
 		return err
 	}
@@ -270,6 +286,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_alertmanager_notifications",
 		metric.WithDescription("Attempts to notify. [Development]"),
 		metric.WithUnit("{notifications}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerRequestsUnconverted, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_requests_unconverted",
+		metric.WithDescription("Requests with metrics that cannot be stored, such as delta sums; the rest of the request is stored. [Development]"),
+		metric.WithUnit("{requests}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.AlertmanagerSamplesLate, err = builder.meter.Int64ObservableCounter(

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/prometheus/storage/remote/otlptranslator/prometheusremotewrite"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunks"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 )
 
@@ -40,9 +41,12 @@ type Config struct {
 type Storage struct {
 	*tsdb.DB
 	ignored []string
+	logger  *slog.Logger
 	series  atomic.Int64
 	refused atomic.Int64
 	late    atomic.Int64
+	// unconverted counts requests with metrics that Prometheus's converter does not take, such as delta sums.
+	unconverted atomic.Int64
 }
 
 // Stats are figures of a storage. Refused and Late count since the start.
@@ -50,13 +54,15 @@ type Stats struct {
 	Series int64
 	// Refused are samples of series beyond MaxSeries; Late are samples older than, or as old as, what is stored of their series.
 	Refused, Late int64
+	// Unconverted are requests with metrics that cannot be stored, such as delta sums.
+	Unconverted int64
 }
 
 var errTooManySeries = errors.New("too many series")
 
 // Open opens the storage in its directory and creates that if there is none.
 func Open(cfg Config) (*Storage, error) {
-	s := &Storage{ignored: cfg.IgnoreResourceAttributes}
+	s := &Storage{ignored: cfg.IgnoreResourceAttributes, logger: cfg.Logger}
 	options := tsdb.DefaultOptions()
 	options.RetentionDuration = cfg.Retention.Milliseconds()
 	// The head keeps up to one and a half blocks: with blocks of a quarter of the retention, little more than that is in memory.
@@ -64,22 +70,25 @@ func Open(cfg Config) (*Storage, error) {
 	options.MaxBlockDuration = options.MinBlockDuration
 	options.StripeSize = 1024 // the default is for millions of series and costs 3.6 MiB
 	options.WALSegmentSize = 4 << 20
-	options.SeriesLifecycleCallback = &seriesBound{storage: s, limit: int64(cfg.MaxSeries)}
+	bound := &seriesBound{storage: s, limit: int64(cfg.MaxSeries)}
+	options.SeriesLifecycleCallback = bound
 	db, err := tsdb.Open(filepath.Join(cfg.Directory, "tsdb"), cfg.Logger, cfg.Registerer, options, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open the storage of metrics in %s: %w", cfg.Directory, err)
 	}
 	s.DB = db
+	bound.opened.Store(true)
 	return s, nil
 }
 
 // Stats returns the figures of now.
 func (s *Storage) Stats() Stats {
-	return Stats{Series: s.series.Load(), Refused: s.refused.Load(), Late: s.late.Load()}
+	return Stats{Series: s.series.Load(), Refused: s.refused.Load(), Late: s.late.Load(), Unconverted: s.unconverted.Load()}
 }
 
 // ConsumeMetrics stores metrics under their OpenTelemetry names and removes ignored attributes from them; all other attributes become
-// labels. Samples of series beyond the bound are left out and counted; the rest is stored.
+// labels. Samples of series beyond the bound, and metrics that Prometheus has no form for (delta sums), are left out and counted; the
+// rest is stored. An error is permanent.
 func (s *Storage) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error {
 	for _, resource := range md.ResourceMetrics().All() {
 		for _, name := range s.ignored {
@@ -88,15 +97,21 @@ func (s *Storage) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) error 
 	}
 	app := &appender{AppenderV2: s.AppenderV2(ctx), storage: s}
 	converter := prometheusremotewrite.NewPrometheusConverter(app)
-	_, err := converter.FromMetrics(ctx, md, prometheusremotewrite.Settings{
+	_, conversion := converter.FromMetrics(ctx, md, prometheusremotewrite.Settings{
 		AllowUTF8:         true,
 		DisableTargetInfo: true,
 		PromoteResourceAttributes: prometheusremotewrite.NewPromoteResourceAttributes(config.OTLPConfig{
 			PromoteAllResourceAttributes: true,
 		}),
 	})
-	// What could be converted is kept: an error is of single metrics.
-	return errors.Join(err, app.Commit())
+	// What could be converted is kept: these errors are of single metrics, and the same again when they are sent again.
+	if conversion != nil && s.unconverted.Add(1) == 1 {
+		s.logger.Warn("some metrics cannot be stored, further ones are only counted", "err", conversion)
+	}
+	if err := app.Commit(); err != nil {
+		return consumererror.NewPermanent(fmt.Errorf("store metrics: %w", err))
+	}
+	return nil
 }
 
 // appender counts what the storage refuses instead of giving up the rest of the request.
@@ -107,6 +122,10 @@ type appender struct {
 
 // Append implements storage.AppenderV2.
 func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AppendV2Options) (storage.SeriesRef, error) {
+	if ofTheEngine(ls) {
+		a.storage.refused.Add(1) // it would forge the state of rules
+		return 0, nil
+	}
 	ref, err := a.AppenderV2.Append(ref, ls, st, t, v, h, fh, opts)
 	switch {
 	case errors.Is(err, errTooManySeries):
@@ -124,24 +143,36 @@ func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, 
 type seriesBound struct {
 	storage *Storage
 	limit   int64
+	// opened is set when the log has been replayed: a series that is refused then would stop the start.
+	opened atomic.Bool
+}
+
+// ofTheEngine tells the series in which the rules' engine keeps the state of alerts from those of metrics.
+func ofTheEngine(ls labels.Labels) bool {
+	name := ls.Get(model.MetricNameLabel)
+	return name == "ALERTS" || name == "ALERTS_FOR_STATE"
 }
 
 // PreCreation implements tsdb.SeriesLifecycleCallback.
 func (b *seriesBound) PreCreation(ls labels.Labels) error {
-	switch ls.Get(model.MetricNameLabel) {
-	case "ALERTS", "ALERTS_FOR_STATE":
-		return nil
-	}
-	if b.storage.series.Load() >= b.limit {
+	if b.opened.Load() && !ofTheEngine(ls) && b.storage.series.Load() >= b.limit {
 		return errTooManySeries
 	}
 	return nil
 }
 
 // PostCreation implements tsdb.SeriesLifecycleCallback.
-func (b *seriesBound) PostCreation(labels.Labels) { b.storage.series.Add(1) }
+func (b *seriesBound) PostCreation(ls labels.Labels) {
+	if !ofTheEngine(ls) {
+		b.storage.series.Add(1)
+	}
+}
 
 // PostDeletion implements tsdb.SeriesLifecycleCallback.
 func (b *seriesBound) PostDeletion(deleted map[chunks.HeadSeriesRef]labels.Labels) {
-	b.storage.series.Add(-int64(len(deleted)))
+	for _, ls := range deleted {
+		if !ofTheEngine(ls) {
+			b.storage.series.Add(-1)
+		}
+	}
 }

@@ -89,6 +89,36 @@ func TestSeriesBeyondTheLimitAreRefusedAndCountedAndTheRestIsStored(t *testing.T
 	require.NoError(t, app.Commit())
 }
 
+func TestASmallerLimitDoesNotStopTheNextStart(t *testing.T) {
+	directory := t.TempDir()
+	s := open(t, directory, 10)
+	require.NoError(t, s.ConsumeMetrics(t.Context(), gauge("m", time.Now(), "a", "b", "c", "d")))
+	require.NoError(t, s.Close())
+	s = open(t, directory, 2)
+	assert.Equal(t, 4, sum(stored(t, s, "m")))
+	require.NoError(t, s.ConsumeMetrics(t.Context(), gauge("n", time.Now(), "a")))
+	assert.EqualValues(t, 1, s.Stats().Refused)
+}
+
+func TestTheStateOfRulesCannotBeForged(t *testing.T) {
+	s := open(t, t.TempDir(), 10)
+	require.NoError(t, s.ConsumeMetrics(t.Context(), gauge("ALERTS_FOR_STATE", time.Now(), "a")))
+	assert.Empty(t, stored(t, s, "ALERTS_FOR_STATE"))
+	assert.EqualValues(t, 1, s.Stats().Refused)
+}
+
+func TestWhatPrometheusHasNoFormForIsCountedAndNothingElseIsLost(t *testing.T) {
+	s := open(t, t.TempDir(), 10)
+	md := gauge("m", time.Now(), "a")
+	delta := md.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().AppendEmpty()
+	delta.SetName("d")
+	delta.SetEmptySum().SetAggregationTemporality(pmetric.AggregationTemporalityDelta)
+	delta.Sum().DataPoints().AppendEmpty().SetIntValue(1)
+	require.NoError(t, s.ConsumeMetrics(t.Context(), md), "the sender cannot do better by sending it again")
+	assert.Len(t, stored(t, s, "m"), 1)
+	assert.EqualValues(t, 1, s.Stats().Unconverted)
+}
+
 func TestLateSamplesAreCounted(t *testing.T) {
 	s := open(t, t.TempDir(), 3)
 	now := time.Now()

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
+	"github.com/prometheus/common/model"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/delivery"
 	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/incidents"
-	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/rules"
 )
 
 // activeAlert is an incident with what delivery knows of it.
@@ -23,17 +24,16 @@ type activeAlert struct {
 }
 
 func (s *server) alerts(w http.ResponseWriter, _ *http.Request) {
-	deliveries := s.Delivery.Active()
+	delivered := map[model.Fingerprint]delivery.Active{}
+	for _, d := range s.Delivery.Active() {
+		delivered[d.Fingerprint()] = d
+	}
 	result := []activeAlert{}
 	for _, i := range s.Tracker.Active() {
 		a := activeAlert{Incident: i, SilencedBy: []string{}, InhibitedBy: []string{}}
-		for _, d := range deliveries {
-			if sameAlert(i.Labels, d) {
-				a.SilencedBy = append(a.SilencedBy, d.SilencedBy...)
-				a.InhibitedBy = append(a.InhibitedBy, d.InhibitedBy...)
-				break
-			}
-		}
+		d := delivered[incidents.LabelSet(i.Labels).Fingerprint()]
+		a.SilencedBy = append(a.SilencedBy, d.SilencedBy...)
+		a.InhibitedBy = append(a.InhibitedBy, d.InhibitedBy...)
 		result = append(result, a)
 	}
 	s.answer(w, http.StatusOK, result)
@@ -123,14 +123,4 @@ func incidentQuery(values url.Values) (incidents.Query, error) {
 		q.Limit = n
 	}
 	return q, errors.Join(errs...)
-}
-
-// sameAlert compares but for severity, which differs between the steps of an escalation.
-func sameAlert(labels map[string]string, d interface{ LabelMap() map[string]string }) bool {
-	a, b := maps.Clone(labels), d.LabelMap()
-	for _, step := range []string{incidents.SeverityLabel, rules.EscalationLabel} {
-		delete(a, step)
-		delete(b, step)
-	}
-	return maps.Equal(a, b)
 }

@@ -16,16 +16,15 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	control := http.NewResponseController(w)
-	// The server's time to write an answer is not for one that goes on.
-	if err := control.SetWriteDeadline(time.Time{}); err != nil {
-		s.answer(w, http.StatusNotImplemented, problem{Error: "this connection cannot stream"})
-		return
-	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	subscription := s.Bus.Subscribe(ctx)
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
 	write := func(format string, args ...any) bool {
+		// Each write has its own time instead of the server's for a whole answer; a client that stops reading is let go.
+		if control.SetWriteDeadline(time.Now().Add(heartbeat)) != nil {
+			return false
+		}
 		if _, err := fmt.Fprintf(w, format, args...); err != nil {
 			return false
 		}

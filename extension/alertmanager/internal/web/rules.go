@@ -78,6 +78,8 @@ func plot(expr parser.Expr) (query string, threshold *float64) {
 const (
 	maxPoints = 2000
 	maxSeries = 50
+	// maxQueries run at a time: each may hold 80 MB.
+	maxQueries = 4
 )
 
 // series is a course of values; points are [seconds since 1970, value].
@@ -90,6 +92,12 @@ func (s *server) queryRange(w http.ResponseWriter, r *http.Request) {
 	query, start, end, step, err := rangeOf(r.URL.Query())
 	if err != nil {
 		s.fail(w, err)
+		return
+	}
+	select {
+	case s.queries <- struct{}{}:
+		defer func() { <-s.queries }()
+	case <-r.Context().Done():
 		return
 	}
 	matrix, err := s.Engine.QueryRange(r.Context(), query, start, end, step)

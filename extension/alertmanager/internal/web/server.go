@@ -42,6 +42,7 @@ type Parts struct {
 
 type server struct {
 	Parts
+	queries chan struct{} // has room for those that may run
 }
 
 //go:embed openapi.yaml
@@ -52,7 +53,7 @@ const maxBody = 64 << 10
 
 // NewHandler returns the handler of everything.
 func NewHandler(parts Parts) http.Handler {
-	s := &server{Parts: parts}
+	s := &server{Parts: parts, queries: make(chan struct{}, maxQueries)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/alerts", s.alerts)
 	mux.HandleFunc("POST /api/v1/alerts/{id}/acknowledge", s.acknowledge)
