@@ -28,6 +28,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/freeport"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
@@ -134,10 +135,9 @@ type signalSinks struct {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.Address()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // backendFunc is a scripted OTLP backend for traces.

@@ -3,7 +3,6 @@ package pooledotlp_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync"
 	"testing"
 	"time"
@@ -23,15 +22,16 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	exporter "github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/freeport"
 	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/pooledotlp"
 )
 
-// freeAddress returns a loopback address that was free a moment ago.
+// freeAddress returns a loopback address that nobody else takes.
 func freeAddress(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	t.Helper()
+	address, err := freeport.Address()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // run starts a component and stops it when the test ends.

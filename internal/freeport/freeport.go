@@ -1,0 +1,33 @@
+// Package freeport finds addresses for servers of tests that cannot say themselves on which port they ended up.
+package freeport
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync/atomic"
+)
+
+// The range lies below the ports that Linux gives to outgoing connections and to listeners that ask for any
+// (net.ipv4.ip_local_port_range, 32768 and up): nobody takes a port between its choice and its use.
+const first, count = 15_000, 15_000
+
+// next starts somewhere, so that test processes that run at the same time rarely meet.
+var next atomic.Uint32
+
+func init() { next.Store(rand.Uint32N(count)) }
+
+// Address returns a loopback address on which nobody listens, another one with each call. It may be called by several goroutines at once.
+func Address() (string, error) {
+	var last error
+	for range count {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+next.Add(1)%count))
+		if err != nil {
+			last = err
+			continue
+		}
+		address := listener.Addr().String()
+		return address, listener.Close()
+	}
+	return "", fmt.Errorf("no port is free from %d on: %w", first, last)
+}
