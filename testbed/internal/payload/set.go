@@ -11,10 +11,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// templates is how many different requests a Set repeats: a multiple of the services in a chain.
-const templates = 4 * services
+const (
+	// repeatsAfter is how many bytes of requests pass before one comes again: four times the window of the Collector's zstd over
+	// gRPC, so that no batch becomes smaller by a repetition that real telemetry does not have.
+	repeatsAfter = 2 << 20
+	// How many different requests a Set repeats, each a multiple of the services in a chain.
+	minTemplates = 4 * services
+	maxTemplates = 100 * services
+)
 
-// MaxItemsPerRequest bounds the memory of a Set: twelve templates of some 500 bytes an item.
+// MaxItemsPerRequest bounds the memory of a Set: at least twelve templates of some 500 bytes an item.
 const MaxItemsPerRequest = 20_000
 
 // Set makes the numbered requests of one run. It is immutable and safe for concurrent use.
@@ -42,16 +48,19 @@ func NewSet(signal Signal, itemsPerRequest int, seed uint64) (*Set, error) {
 	if itemsPerRequest < 1 || itemsPerRequest > MaxItemsPerRequest {
 		return nil, fmt.Errorf("`items_per_request` must be between 1 and %d, found %d", MaxItemsPerRequest, itemsPerRequest)
 	}
-	s := &Set{signal: signal, itemsPerRequest: itemsPerRequest, templates: make([]template, templates)}
-	for i := range s.templates {
+	s := &Set{signal: signal, itemsPerRequest: itemsPerRequest}
+	for i, size := 0, 0; i < minTemplates || i%services > 0 || size < repeatsAfter && i < maxTemplates; i++ {
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
 		body, err := marshal(signal, itemsPerRequest, i%services, rng)
 		if err != nil {
 			return nil, fmt.Errorf("encode template %d: %w", i, err)
 		}
-		if err := s.templates[i].index(signal, body); err != nil {
+		var t template
+		if err := t.index(signal, body); err != nil {
 			return nil, fmt.Errorf("index template %d: %w", i, err)
 		}
+		s.templates = append(s.templates, t)
+		size += len(body)
 	}
 	return s, nil
 }

@@ -204,3 +204,20 @@ func FuzzNumbers(f *testing.F) {
 		}
 	})
 }
+
+// A window that spans ten requests must find hardly more to repeat in them than one that spans little more than one.
+func TestABatchIsNotSmallerBecauseRequestsComeAgain(t *testing.T) {
+	for _, signal := range Signals {
+		s := newSet(t, signal, 100)
+		var batch []byte
+		for seq := range uint64(80) {
+			batch = s.AppendRequest(batch, seq)
+		}
+		size := func(window int) float64 {
+			enc, err := zstd.NewWriter(nil, zstd.WithWindowSize(window))
+			require.NoError(t, err)
+			return float64(len(enc.EncodeAll(batch, nil)))
+		}
+		assert.Greater(t, size(512<<10), 0.93*size(64<<10), signal)
+	}
+}
