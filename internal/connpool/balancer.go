@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/balancer/base"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/resolver"
 )
 
@@ -20,6 +21,8 @@ import (
 // any lock that the calls made here under mu need. Pick and its Done take no lock.
 type poolBalancer struct {
 	cc balancer.ClientConn
+	// creds are those of the client connection; nil when it has them in a bundle.
+	creds credentials.TransportCredentials
 
 	// wake makes the maintenance goroutine look at the pool now. It holds one token: more would say nothing new.
 	wake   chan struct{}
@@ -59,12 +62,14 @@ type slot struct {
 	heldBack     bool
 	// suspect is set by a failed health check and cleared by a good one.
 	suspect bool
+	// silent is the connection that was replaced because it did not answer a health check, until the new one does.
+	silent *conn
 	// replacedAt is when the connection was last replaced for failing, to bound how often that happens.
 	replacedAt time.Time
 }
 
-func newPoolBalancer(cc balancer.ClientConn) *poolBalancer {
-	b := &poolBalancer{cc: cc, wake: make(chan struct{}, 1)}
+func newPoolBalancer(cc balancer.ClientConn, creds credentials.TransportCredentials) *poolBalancer {
+	b := &poolBalancer{cc: cc, creds: creds, wake: make(chan struct{}, 1)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b
 }

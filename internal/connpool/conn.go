@@ -18,12 +18,15 @@ type conn struct {
 	balancer *poolBalancer
 	slot     *slot
 	sub      balancer.SubConn
+	socket   *socket // nil when the client's credentials are not known
 	// done is the method of the same name, bound once so that a pick allocates nothing.
 	done func(balancer.DoneInfo)
 
 	inFlight atomic.Int64
 	// failures counts calls that failed in a row.
 	failures atomic.Int64
+	// answers counts calls that were answered.
+	answers atomic.Int64
 
 	state connectivity.State
 	// failing is set by a failed attempt to connect and cleared by a successful one, so that the pool reports an error
@@ -33,16 +36,21 @@ type conn struct {
 	retireAt time.Time
 	// checkAt is when the next health check is due; zero is never or under way.
 	checkAt time.Time
+	// answersAtCheck is what answers was when the last health check began.
+	answersAtCheck int64
 }
 
 // connect opens a connection for a slot, or returns nil when grpc-go is closing. The caller holds mu.
 func (b *poolBalancer) connect(s *slot) *conn {
 	c := &conn{balancer: b, slot: s, state: connectivity.Connecting}
 	c.done = c.finish
+	options := balancer.NewSubConnOptions{StateListener: func(st balancer.SubConnState) { b.onState(c, st) }}
+	if b.creds != nil {
+		c.socket = &socket{creds: b.creds}
+		options.CredsBundle = c.socket //nolint:staticcheck // attributes would need the client to be built with credentials of ours
+	}
 	//nolint:staticcheck // deprecated only as to several addresses, of which an endpoint has one
-	sub, err := b.cc.NewSubConn(s.endpoint.Addresses, balancer.NewSubConnOptions{StateListener: func(st balancer.SubConnState) {
-		b.onState(c, st)
-	}})
+	sub, err := b.cc.NewSubConn(s.endpoint.Addresses, options)
 	if err != nil {
 		b.lastErr = err
 		return nil
@@ -52,7 +60,7 @@ func (b *poolBalancer) connect(s *slot) *conn {
 	return c
 }
 
-// disconnect closes a connection; grpc-go lets its calls in flight finish. The caller holds mu.
+// disconnect closes a connection; grpc-go lets its calls in flight finish, and see abandon. The caller holds mu.
 func (b *poolBalancer) disconnect(c *conn) {
 	if c == nil {
 		return
@@ -61,6 +69,14 @@ func (b *poolBalancer) disconnect(c *conn) {
 		b.pool.counters.closed.Add(1)
 	}
 	c.sub.Shutdown()
+}
+
+// abandon ends the calls on a connection that has answered nothing since its last health check began. Those on a merely slow one
+// may finish. The caller holds mu.
+func (c *conn) abandon() {
+	if c.socket != nil && c.answers.Load() == c.answersAtCheck {
+		c.socket.close()
+	}
 }
 
 // onState follows what grpc-go says about a connection.
@@ -126,8 +142,9 @@ func (c *conn) finish(info balancer.DoneInfo) {
 			b.nudge()
 		}
 	default:
-		// Any other answer, an error included, came through the connection. The load spares the common case a write to
-		// a line that other calls share.
+		// Any other answer, an error included, came through the connection.
+		c.answers.Add(1)
+		// The load spares the common case a write.
 		if c.failures.Load() != 0 {
 			c.failures.Store(0)
 		}

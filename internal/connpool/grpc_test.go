@@ -2,7 +2,6 @@ package connpool
 
 import (
 	"context"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -17,6 +16,8 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/tcpproxy"
 )
 
 // The health service is the simplest there is; here it also stands for the service that is called. Its Watch is not used.
@@ -58,83 +59,6 @@ func dial(t testing.TB, target string, options ...grpc.DialOption) healthpb.Heal
 	return healthpb.NewHealthClient(cc)
 }
 
-// swallow is a TCP proxy that can stop to forward what has been connected, without closing it: a black hole. New
-// connections work.
-type swallow struct {
-	listener net.Listener
-	target   string
-	mu       sync.Mutex
-	conns    []net.Conn
-	holes    []*atomic.Bool
-	all      sync.WaitGroup
-}
-
-func startSwallow(t testing.TB, target string) *swallow {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &swallow{listener: l, target: target}
-	p.all.Go(p.accept)
-	t.Cleanup(func() {
-		l.Close()
-		p.closeAll()
-		p.all.Wait()
-	})
-	return p
-}
-
-func (p *swallow) accept() {
-	for {
-		in, err := p.listener.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", p.target)
-		if err != nil {
-			in.Close()
-			continue
-		}
-		hole := &atomic.Bool{}
-		p.mu.Lock()
-		p.conns = append(p.conns, in, out)
-		p.holes = append(p.holes, hole)
-		p.mu.Unlock()
-		for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
-			p.all.Go(func() {
-				_, _ = io.Copy(holeWriter{pair[1], hole}, pair[0])
-				pair[1].Close()
-			})
-		}
-	}
-}
-
-type holeWriter struct {
-	net.Conn
-	hole *atomic.Bool
-}
-
-func (w holeWriter) Write(b []byte) (int, error) {
-	if w.hole.Load() {
-		return len(b), nil
-	}
-	return w.Conn.Write(b)
-}
-
-func (p *swallow) closeAll() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.conns {
-		c.Close()
-	}
-}
-
-// swallowFirst makes the first connection a black hole.
-func (p *swallow) swallowFirst() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.holes[0].Store(true)
-}
-
 func TestARealClientSpreadsItsCallsOverConnectionsToEveryAddress(t *testing.T) {
 	a, b := &slowHealth{delay: 20 * time.Millisecond}, &slowHealth{delay: 20 * time.Millisecond}
 	// As DNS would: one name, two addresses.
@@ -168,13 +92,15 @@ func TestARealClientSpreadsItsCallsOverConnectionsToEveryAddress(t *testing.T) {
 
 func TestABlackHoleUnderRealTraffic(t *testing.T) {
 	server := startServer(t, health.NewServer())
-	proxy := startSwallow(t, server)
+	proxy, err := tcpproxy.Start(server)
+	require.NoError(t, err)
+	t.Cleanup(proxy.Close)
 	cfg := DefaultConfig()
 	cfg.MinConnections = 3
 	cfg.HealthCheck.Interval, cfg.HealthCheck.Timeout = 200*time.Millisecond, 100*time.Millisecond
 	p := New(cfg)
 	defer p.Close()
-	client := dial(t, proxy.listener.Addr().String(), p.DialOption())
+	client := dial(t, proxy.Address(), p.DialOption())
 	call := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
@@ -183,7 +109,7 @@ func TestABlackHoleUnderRealTraffic(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return call() == nil && p.Stats().Ready == 3 }, 10*time.Second, 10*time.Millisecond)
 
-	proxy.swallowFirst()
+	proxy.Conns()[0].Swallow()
 	start := time.Now()
 	require.Eventually(t, func() bool { _ = call(); return p.Stats().FailedChecks+p.Stats().Ejections > 0 }, 10*time.Second, time.Millisecond)
 	require.Eventually(t, func() bool { return p.Stats().Ready+p.Stats().Ejected == 3 }, 10*time.Second, time.Millisecond)

@@ -37,6 +37,7 @@ func (b *poolBalancer) checkIfDue(s *slot, now time.Time) {
 		return
 	}
 	c.checkAt = time.Time{}
+	c.answersAtCheck = c.answers.Load()
 	producer, release := c.sub.GetOrBuildProducer(pinned{})
 	b.tasks.Go(func() {
 		defer release()
@@ -83,9 +84,14 @@ func (b *poolBalancer) onVerdict(c *conn, v verdict) {
 	if v != healthy {
 		b.pool.counters.failedChecks.Add(1)
 	}
+	if v == healthy && s.silent != nil {
+		s.silent.abandon()
+		s.silent = nil
+	}
 	if v == silent {
 		if 2*b.usableCount(s, now) >= len(b.slots) || !b.replacing() {
 			s.replacedAt = now
+			s.silent = c
 			b.replace(s)
 		}
 	}

@@ -128,7 +128,7 @@ func TestAddressesComeAndGo(t *testing.T) {
 
 func TestANameThatDoesNotResolveIsReported(t *testing.T) {
 	client := &fakeClient{}
-	b := newPoolBalancer(client)
+	b := newPoolBalancer(client, nil)
 	b.ResolverError(errors.New("no such host"))
 	assert.Equal(t, connectivity.TransientFailure, client.currentState().ConnectivityState)
 	_, err := client.currentState().Picker.Pick(balancer.PickInfo{})

@@ -122,8 +122,8 @@ func init() { balancer.Register(builder{}) }
 
 func (builder) Name() string { return Name }
 
-func (builder) Build(cc balancer.ClientConn, _ balancer.BuildOptions) balancer.Balancer {
-	return newPoolBalancer(cc)
+func (builder) Build(cc balancer.ClientConn, o balancer.BuildOptions) balancer.Balancer {
+	return newPoolBalancer(cc, o.DialCreds)
 }
 
 // lbConfig is the balancer's part of a service configuration. A client that knows only the balancer's name gives none and
