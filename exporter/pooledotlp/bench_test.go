@@ -55,7 +55,7 @@ func (l leaveCompressed) Type() string                 { return string(l) }
 
 // startDiscard serves a backend that costs next to nothing: it neither decompresses nor decodes. received counts the bytes
 // of the messages as they came.
-func startDiscard(b *testing.B, algorithm string, received *atomic.Int64) string {
+func startDiscard(b testing.TB, algorithm string, received *atomic.Int64) string {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)

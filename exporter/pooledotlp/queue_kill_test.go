@@ -35,6 +35,18 @@ const (
 	killCount = "POOLEDOTLP_KILLS"
 )
 
+// fileStorageHost is a host with a stock file_storage in a directory.
+func fileStorageHost(t *testing.T, directory string) component.Host {
+	t.Helper()
+	factory := filestorage.NewFactory()
+	cfg := factory.CreateDefaultConfig().(*filestorage.Config)
+	cfg.Directory = directory
+	disk, err := factory.Create(context.Background(), extensiontest.NewNopSettings(factory.Type()), cfg)
+	require.NoError(t, err)
+	startComponent(t, disk, componenttest.NewNopHost())
+	return hostWith{componenttest.NewNopHost(), map[component.ID]component.Component{component.MustNewID("file_storage"): disk}}
+}
+
 // numbered makes one request of ten spans that carry its number.
 func numbered(n int) ptrace.Traces {
 	td := spans(10)
@@ -50,12 +62,7 @@ func TestKillChild(t *testing.T) {
 	if directory == "" {
 		t.Skip("only as a child of TestKillLosesNothing")
 	}
-	factory := filestorage.NewFactory()
-	storageConfig := factory.CreateDefaultConfig().(*filestorage.Config)
-	storageConfig.Directory = directory
-	disk, err := factory.Create(context.Background(), extensiontest.NewNopSettings(factory.Type()), storageConfig)
-	require.NoError(t, err)
-	require.NoError(t, disk.Start(context.Background(), componenttest.NewNopHost()))
+	host := fileStorageHost(t, directory)
 	set := exportertest.NewNopSettings(NewFactory().Type())
 	set.ID = component.MustNewID("pooledotlp")
 	queue := map[string]any{"storage": "file_storage", "num_consumers": 4, "queue_size": 100_000}
@@ -63,9 +70,7 @@ func TestKillChild(t *testing.T) {
 		"endpoint": os.Getenv(killEndpoint), "sending_queue": queue,
 		"retry_on_failure": map[string]any{"initial_interval": "5ms", "max_interval": "20ms"},
 	}))
-	require.NoError(t, e.Start(context.Background(), hostWith{componenttest.NewNopHost(), map[component.ID]component.Component{
-		component.MustNewID("file_storage"): disk,
-	}}))
+	require.NoError(t, e.Start(context.Background(), host))
 	fmt.Println("started")
 	first, err := strconv.Atoi(os.Getenv(killFirst))
 	require.NoError(t, err)
