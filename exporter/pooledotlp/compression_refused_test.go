@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -56,7 +55,7 @@ func TestARefusedCompressionIsNotUsedAgain(t *testing.T) {
 	var compressed compressionSeen
 	endpoint := startBackend(t, accept, compressed.refuse()...)
 	core, logs := observer.New(zap.WarnLevel)
-	set := exportertest.NewNopSettings(NewFactory().Type())
+	set, tel := measuredSettings(t)
 	set.Logger = zap.New(core)
 	e := newTracesExporter(t, set, newConfig(t, map[string]any{"endpoint": endpoint, "compression": "zstd"}))
 	startComponent(t, e, componenttest.NewNopHost())
@@ -69,6 +68,7 @@ func TestARefusedCompressionIsNotUsedAgain(t *testing.T) {
 	assert.EqualValues(t, 1, compressed.count.Load())
 	assert.Equal(t, []attempt.Outcome{attempt.Failed, attempt.Accepted, attempt.Accepted, attempt.Accepted}, seen.outcomes())
 	assert.Equal(t, 1, logs.FilterMessageSnippet("refuses the compression").Len())
+	assert.EqualValues(t, 1, sumOf(t, tel, "otelcol_exporter_pooledotlp_compression_refusals"))
 }
 
 func TestAServiceThatIsMissingSaysNothingAboutTheCompression(t *testing.T) {

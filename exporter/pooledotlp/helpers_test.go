@@ -76,6 +76,16 @@ func startComponent(t testing.TB, c component.Component, host component.Host) {
 	t.Cleanup(func() { require.NoError(t, c.Shutdown(context.Background())) })
 }
 
+// measuredSettings come with the telemetry that the exporter records.
+func measuredSettings(t testing.TB) (exporter.Settings, *componenttest.Telemetry) {
+	t.Helper()
+	tel := componenttest.NewTelemetry()
+	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
+	set := exportertest.NewNopSettings(NewFactory().Type())
+	set.TelemetrySettings = tel.NewTelemetrySettings()
+	return set, tel
+}
+
 func newTracesExporter(t testing.TB, set exporter.Settings, cfg *Config) exporter.Traces {
 	t.Helper()
 	e, err := NewFactory().CreateTraces(context.Background(), set, cfg)

@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
@@ -24,10 +23,7 @@ func TestPartialSuccessIsCountedAndSaidOncePerInterval(t *testing.T) {
 		return r, nil
 	})
 	core, logs := observer.New(zap.WarnLevel)
-	tel := componenttest.NewTelemetry()
-	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
-	set := exportertest.NewNopSettings(NewFactory().Type())
-	set.TelemetrySettings = tel.NewTelemetrySettings()
+	set, tel := measuredSettings(t)
 	set.Logger = zap.New(core)
 	e := newTracesExporter(t, set, newConfig(t, map[string]any{"endpoint": endpoint}))
 	startComponent(t, e, componenttest.NewNopHost())

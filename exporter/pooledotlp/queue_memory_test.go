@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/exporter/exportertest"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/sample"
 )
@@ -45,11 +44,8 @@ func TestALargeQueueOnDiskIsDrainedInBoundedMemory(t *testing.T) {
 		"retry_on_failure": map[string]any{"initial_interval": "1h", "max_interval": "1h"},
 	}
 	start := func() (tracesExporter, *componenttest.Telemetry) {
-		tel := componenttest.NewTelemetry()
-		t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
-		set := exportertest.NewNopSettings(NewFactory().Type())
+		set, tel := measuredSettings(t)
 		set.ID = component.MustNewID("pooledotlp") // names the file
-		set.TelemetrySettings = tel.NewTelemetrySettings()
 		e := newTracesExporter(t, set, newConfig(t, keys))
 		require.NoError(t, e.Start(context.Background(), host))
 		return e.(tracesExporter), tel

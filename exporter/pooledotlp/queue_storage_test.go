@@ -286,10 +286,7 @@ func TestARecordOnDiskThatCannotBeReadIsCounted(t *testing.T) {
 			break
 		}
 	}
-	tel := componenttest.NewTelemetry()
-	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
-	set := exportertest.NewNopSettings(NewFactory().Type())
-	set.TelemetrySettings = tel.NewTelemetrySettings()
+	set, tel := measuredSettings(t)
 	e := newTracesExporter(t, set, cfg)
 	startComponent(t, e, storageHost(&memoryStorage{data: found}))
 	require.Eventually(t, func() bool { return backend.total() == 20 }, 10*time.Second, time.Millisecond)

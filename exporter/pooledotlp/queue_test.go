@@ -95,10 +95,7 @@ func TestTheQueueRetries(t *testing.T) {
 	backend := newCounting()
 	backend.failing.Store(true)
 	endpoint := startBackend(t, backend.export)
-	tel := componenttest.NewTelemetry()
-	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
-	set := exportertest.NewNopSettings(NewFactory().Type())
-	set.TelemetrySettings = tel.NewTelemetrySettings()
+	set, tel := measuredSettings(t)
 	e := newTracesExporter(t, set, newConfig(t, map[string]any{
 		"endpoint": endpoint, "sending_queue": map[string]any{"wait_for_result": true},
 		"retry_on_failure": map[string]any{"initial_interval": "1ms", "max_interval": "1ms"},
@@ -130,10 +127,7 @@ func TestWhatTheQueueDropsIsCountedByReason(t *testing.T) {
 				called <- struct{}{}
 				return ptraceotlp.NewExportResponse(), c.answer
 			})
-			tel := componenttest.NewTelemetry()
-			t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
-			set := exportertest.NewNopSettings(NewFactory().Type())
-			set.TelemetrySettings = tel.NewTelemetrySettings()
+			set, tel := measuredSettings(t)
 			keys := map[string]any{"endpoint": endpoint}
 			for k, v := range c.keys {
 				keys[k] = v

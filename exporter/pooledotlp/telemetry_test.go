@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
@@ -37,10 +36,7 @@ func byAttribute(t testing.TB, m metricdata.Metrics, key attribute.Key) map[stri
 
 func TestMetricsTellWhatWasSent(t *testing.T) {
 	endpoint := startBackend(t, accept)
-	tel := componenttest.NewTelemetry()
-	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
-	set := exportertest.NewNopSettings(NewFactory().Type())
-	set.TelemetrySettings = tel.NewTelemetrySettings()
+	set, tel := measuredSettings(t)
 	e := newTracesExporter(t, set, newConfig(t, map[string]any{"endpoint": endpoint, "compression": "zstd"}))
 	startComponent(t, e, componenttest.NewNopHost())
 	ctx, seen := observed(context.Background())

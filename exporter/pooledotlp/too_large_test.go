@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/grpc"
@@ -47,10 +46,7 @@ func TestWhatIsTooLargeIsSentInParts(t *testing.T) {
 			backend.mu.Lock()
 			clear(backend.seen)
 			backend.mu.Unlock()
-			tel := componenttest.NewTelemetry()
-			t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
-			set := exportertest.NewNopSettings(NewFactory().Type())
-			set.TelemetrySettings = tel.NewTelemetrySettings()
+			set, tel := measuredSettings(t)
 			keys["compression"] = "none"
 			e := newTracesExporter(t, set, newConfig(t, keys))
 			require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
