@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/url"
 	"strconv"
 	"sync"
 
@@ -232,10 +231,9 @@ func endpointAttributes(cfg *Config, signal wire.Signal) []attribute.KeyValue {
 	address := cfg.GRPC.Endpoint
 	var attributes []attribute.KeyValue
 	if cfg.Protocol != ProtocolGRPC {
-		raw, _ := cfg.HTTP.signalURL(signal) // the sender has reported a bad one
-		u, err := url.Parse(raw)
+		u, err := cfg.HTTP.signalURL(signal)
 		if err != nil {
-			return nil
+			return nil // the sender has reported it
 		}
 		address = u.Host
 		if u.Path != "" {

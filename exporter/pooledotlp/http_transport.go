@@ -32,10 +32,12 @@ const (
 
 // httpTransport sends payloads as HTTP POST requests.
 type httpTransport struct {
-	cfg         *Config
-	set         exporter.Settings
-	signal      wire.Signal
-	url         string
+	cfg    *Config
+	set    exporter.Settings
+	signal wire.Signal
+	url    string
+	// shownURL is url for people: without a password.
+	shownURL    string
 	contentType string
 	userAgent   string
 	// encoding is the Content-Encoding of compressed payloads; empty when the stock client compresses.
@@ -52,7 +54,7 @@ func newHTTPTransport(cfg *Config, set exporter.Settings, signal wire.Signal) (*
 		return nil, err
 	}
 	t := &httpTransport{
-		cfg: cfg, set: set, signal: signal, url: u, contentType: protobufContentType,
+		cfg: cfg, set: set, signal: signal, url: u.String(), shownURL: u.Redacted(), contentType: protobufContentType,
 		userAgent: fmt.Sprintf("%s/%s (%s/%s)", set.BuildInfo.Description, set.BuildInfo.Version, runtime.GOOS, runtime.GOARCH),
 	}
 	if cfg.Protocol == ProtocolHTTPJSON {
@@ -73,22 +75,27 @@ var contentEncodings = map[compression.Algorithm]string{
 }
 
 // signalURL returns where a signal is sent to.
-func (c *HTTPClientConfig) signalURL(signal wire.Signal) (string, error) {
+func (c *HTTPClientConfig) signalURL(signal wire.Signal) (*url.URL, error) {
 	own := map[wire.Signal]string{
 		wire.Traces: c.TracesEndpoint, wire.Metrics: c.MetricsEndpoint, wire.Logs: c.LogsEndpoint,
 	}[signal]
 	switch {
 	case own != "":
 	case c.ClientConfig.Endpoint == "":
-		return "", fmt.Errorf("either `endpoint` or `%s_endpoint` must be specified", signal)
+		return nil, fmt.Errorf("either `endpoint` or `%s_endpoint` must be specified", signal)
 	default:
 		own = strings.TrimSuffix(c.ClientConfig.Endpoint, "/") + "/v1/" + signal.String()
 	}
 	u, err := url.Parse(own)
 	if err != nil {
-		return "", fmt.Errorf("`%s_endpoint` must be a valid URL: %w", signal, err)
+		// Without the URL, which may have a password in it.
+		var whole *url.Error
+		if errors.As(err, &whole) {
+			err = whole.Err
+		}
+		return nil, fmt.Errorf("`%s_endpoint` must be a valid URL: %w", signal, err)
 	}
-	return u.String(), nil
+	return u, nil
 }
 
 func (t *httpTransport) start(ctx context.Context, host component.Host) error {
@@ -138,7 +145,7 @@ func (t *httpTransport) send(ctx context.Context, payload mem.BufferSlice, compr
 			response = t.readAnswer(answer, body)
 			v = verdict{outcome: attempt.Accepted}
 		} else {
-			v = judgeHTTP(t.url, answer, body, time.Now())
+			v = judgeHTTP(t.shownURL, answer, body, time.Now())
 		}
 		return answer.ProtoMajor, nil
 	})
