@@ -5,7 +5,9 @@ import (
 	stdgzip "compress/gzip"
 	"fmt"
 	"io"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/golang/snappy"
 	"github.com/klauspost/compress/zstd"
@@ -59,14 +61,7 @@ func BenchmarkLevels(b *testing.B) {
 			b.ReportAllocs()
 			var out bytes.Buffer
 			for b.Loop() {
-				out.Reset()
-				w.Reset(&out)
-				if _, err := w.Write(data); err != nil {
-					b.Fatal(err)
-				}
-				if err := w.Close(); err != nil {
-					b.Fatal(err)
-				}
+				writeOnce(b, w, &out, data)
 			}
 			report(b, out.Len(), len(data))
 		})
@@ -78,6 +73,60 @@ func stockEncoders(b *testing.B) map[string]stream {
 	z, err := zstd.NewWriter(io.Discard, zstd.WithWindowSize(512*1024))
 	require.NoError(b, err)
 	return map[string]stream{"gzip": stdgzip.NewWriter(io.Discard), "zstd": z, "snappy": snappy.NewBufferedWriter(io.Discard)}
+}
+
+func writeOnce(b *testing.B, w stream, out *bytes.Buffer, data []byte) {
+	b.Helper()
+	out.Reset()
+	w.Reset(out)
+	if _, err := w.Write(data); err != nil {
+		b.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkAgainstStock compares the default levels with the stock encoders, in turns on the same message, so that a noisy
+// machine is so for both: the CPU time, all goroutines of an encoder together, and the bytes, as parts of the stock encoder's.
+func BenchmarkAgainstStock(b *testing.B) {
+	pool := bufpool.New(bufpool.DefaultConfig())
+	defer pool.Close()
+	for _, spans := range []int{10, 100, 1000} {
+		data := telemetry(spans)
+		in := mem.BufferSlice{mem.SliceBuffer(data)}
+		for name, w := range stockEncoders(b) {
+			b.Run(fmt.Sprintf("%s/%d spans", name, spans), func(b *testing.B) {
+				c, err := For(Algorithm(name), DefaultLevel)
+				require.NoError(b, err)
+				var stock bytes.Buffer
+				var size int
+				var ours, theirs time.Duration
+				for b.Loop() {
+					start := processCPU(b)
+					out, err := c.Compress(in, pool)
+					if err != nil {
+						b.Fatal(err)
+					}
+					size = out.Len()
+					out.Free()
+					middle := processCPU(b)
+					writeOnce(b, w, &stock, data)
+					ours, theirs = ours+middle-start, theirs+processCPU(b)-middle
+				}
+				b.ReportMetric(ours.Seconds()/theirs.Seconds(), "cpu/stock")
+				b.ReportMetric(float64(size)/float64(stock.Len()), "bytes/stock")
+			})
+		}
+	}
+}
+
+// processCPU is the CPU time that this process has used, in user and system mode.
+func processCPU(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func report(b *testing.B, size, of int) {
