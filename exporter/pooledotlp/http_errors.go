@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 )
@@ -28,13 +30,12 @@ func judgeHTTP(url string, response *http.Response, body []byte, now time.Time) 
 	fault := func(c codes.Code) error { return status.Error(c, message) }
 	switch code {
 	case http.StatusTooManyRequests:
-		return retryAfter(verdict{outcome: attempt.Overloaded, err: fault(codes.ResourceExhausted)}, response, now)
+		return later(codes.ResourceExhausted, message, response, now)
 	case http.StatusServiceUnavailable:
-		v := verdict{outcome: attempt.Unavailable, err: fault(codes.Unavailable)}
 		if response.Header.Get("Retry-After") != "" {
-			v.outcome = attempt.Overloaded
+			return later(codes.Unavailable, message, response, now)
 		}
-		return retryAfter(v, response, now)
+		return verdict{outcome: attempt.Unavailable, err: fault(codes.Unavailable)}
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return verdict{outcome: attempt.Unavailable, err: fault(codes.Unavailable)}
 	case http.StatusRequestEntityTooLarge:
@@ -67,15 +68,36 @@ func judgeHTTPFailure(err error) verdict {
 	}
 }
 
-// retryAfter adds the delay of a Retry-After header, which is a number of seconds or a date.
-func retryAfter(v verdict, response *http.Response, now time.Time) verdict {
-	value := response.Header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil {
-		v.err = exporterhelper.NewThrottleRetry(v.err, time.Duration(seconds)*time.Second)
-	} else if date, err := http.ParseTime(value); err == nil {
-		v.err = exporterhelper.NewThrottleRetry(v.err, date.Sub(now))
+// later is the verdict on an answer that asks for patience, after the delay of its Retry-After header if it has one.
+//
+// The error says so with a RetryInfo, which is how a gRPC client of ours learns it: to it, RESOURCE_EXHAUSTED without one
+// means that the data is lost, and 429 never does.
+func later(code codes.Code, message string, response *http.Response, now time.Time) verdict {
+	delay, asked := retryAfter(response, now)
+	st := status.New(code, message)
+	if asked || code == codes.ResourceExhausted {
+		if detailed, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(delay)}); err == nil {
+			st = detailed
+		}
+	}
+	v := verdict{outcome: attempt.Overloaded, err: st.Err()}
+	if delay > 0 {
+		v.err = exporterhelper.NewThrottleRetry(v.err, delay)
 	}
 	return v
+}
+
+// retryAfter reads a Retry-After header, which is a number of seconds or a date.
+func retryAfter(response *http.Response, now time.Time) (delay time.Duration, ok bool) {
+	value := response.Header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(value); err == nil {
+		return max(0, time.Duration(seconds)*time.Second), true
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0, false
+	}
+	return max(0, date.Sub(now)), true
 }
 
 // statusMessage reads the google.rpc.Status that the specification wants in the body of an error. It is only for people, so
