@@ -13,17 +13,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/storage/filestorage"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/extension/extensiontest"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/filestorage"
 )
 
 // The process that is killed is this test binary; these tell it what to do.
@@ -35,13 +38,15 @@ const (
 	killCount = "POOLEDOTLP_KILLS"
 )
 
-// fileStorageHost is a host with a stock file_storage in a directory.
-func fileStorageHost(t *testing.T, directory string) component.Host {
+// fileStorageHost is a host with a file_storage in a directory.
+func fileStorageHost(t *testing.T, directory string, logger *zap.Logger) component.Host {
 	t.Helper()
 	factory := filestorage.NewFactory()
-	cfg := factory.CreateDefaultConfig().(*filestorage.Config)
-	cfg.Directory = directory
-	disk, err := factory.Create(context.Background(), extensiontest.NewNopSettings(factory.Type()), cfg)
+	cfg := factory.CreateDefaultConfig()
+	require.NoError(t, confmap.NewFromStringMap(map[string]any{"directory": directory, "recreate": true}).Unmarshal(cfg))
+	set := extensiontest.NewNopSettings(factory.Type())
+	set.Logger = logger
+	disk, err := factory.Create(context.Background(), set, cfg)
 	require.NoError(t, err)
 	startComponent(t, disk, componenttest.NewNopHost())
 	return hostWith{componenttest.NewNopHost(), map[component.ID]component.Component{component.MustNewID("file_storage"): disk}}
@@ -62,7 +67,7 @@ func TestKillChild(t *testing.T) {
 	if directory == "" {
 		t.Skip("only as a child of TestKillLosesNothing")
 	}
-	host := fileStorageHost(t, directory)
+	host := fileStorageHost(t, directory, zap.NewNop())
 	set := exportertest.NewNopSettings(NewFactory().Type())
 	set.ID = component.MustNewID("pooledotlp")
 	queue := map[string]any{"storage": "file_storage", "num_consumers": 4, "queue_size": 100_000}

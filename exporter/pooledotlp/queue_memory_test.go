@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.uber.org/zap"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/sample"
 )
@@ -37,7 +38,7 @@ func TestALargeQueueOnDiskIsDrainedInBoundedMemory(t *testing.T) {
 	const consumers, fill = 10, 200 << 20
 	td := sample.Spans(2000)
 	largest := int64(wireTraces(t, td).Bytes())
-	host := fileStorageHost(t, t.TempDir())
+	host := fileStorageHost(t, t.TempDir(), zap.NewNop())
 	keys := map[string]any{
 		"endpoint":         freeAddress(t),
 		"sending_queue":    map[string]any{"storage": "file_storage", "num_consumers": consumers, "queue_size": fill, "sizer": "bytes"},

@@ -15,6 +15,8 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // memoryStorage is a storage extension whose contents outlive its clients.
@@ -271,6 +273,22 @@ func TestAFullDiskDoesNotStopSending(t *testing.T) {
 }
 
 func TestARecordOnDiskThatCannotBeReadIsCounted(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"cut off": func(b []byte) []byte { return b[:len(b)-1] },
+		"zeros":   func(b []byte) []byte { return make([]byte, len(b)) },
+		"foreign": func(b []byte) []byte {
+			for i := len(b) / 2; i < len(b); i++ {
+				b[i] ^= 0xa5
+			}
+			return b
+		},
+	} {
+		t.Run(name, func(t *testing.T) { testDamagedRecord(t, damage) })
+	}
+}
+
+func testDamagedRecord(t *testing.T, damage func([]byte) []byte) {
+	t.Helper()
 	backend := newCounting()
 	endpoint := startBackend(t, backend.export)
 	cfg := newConfig(t, map[string]any{
@@ -282,17 +300,20 @@ func TestARecordOnDiskThatCannotBeReadIsCounted(t *testing.T) {
 	backend.failing.Store(false)
 	for key := range found {
 		if isItem(key) {
-			found[key] = found[key][:len(found[key])-1]
+			found[key] = damage(found[key])
 			break
 		}
 	}
 	set, tel := measuredSettings(t)
+	core, logs := observer.New(zap.ErrorLevel)
+	set.Logger = zap.New(core)
 	e := newTracesExporter(t, set, cfg)
 	startComponent(t, e, storageHost(&memoryStorage{data: found}))
 	require.Eventually(t, func() bool { return backend.total() == 20 }, 10*time.Second, time.Millisecond)
 	dropped, err := tel.GetMetric("otelcol_exporter_pooledotlp_dropped_items")
 	require.NoError(t, err)
 	assert.Equal(t, map[string]int64{dropUndecodable: 1}, byAttribute(t, dropped, "reason"))
+	assert.Equal(t, 1, logs.FilterMessageSnippet("cannot be read and is dropped").Len())
 }
 
 func TestAStorageThatIsNotThereIsTheQueuesToReport(t *testing.T) {
