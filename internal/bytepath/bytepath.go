@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
@@ -44,7 +45,8 @@ func FromContext(ctx context.Context) *wire.Request {
 	return r
 }
 
-// The markers are shared and read-only.
+// The markers are shared and read-only, and belong to the pipeline from the start: a Collector's graph marks what enters it as
+// its own, without a lock, and ends the life of what it marked. Of two first calls at once both would, and the process with them.
 var (
 	tracesMarker  = newTracesMarker()
 	metricsMarker = newMetricsMarker()
@@ -95,6 +97,7 @@ func request(ctx context.Context, signal wire.Signal, marked bool) (*wire.Reques
 func newTracesMarker() ptrace.Traces {
 	td := ptrace.NewTraces()
 	td.ResourceSpans().AppendEmpty().SetSchemaUrl(markerURL)
+	pref.MarkPipelineOwnedTraces(td)
 	td.MarkReadOnly()
 	return td
 }
@@ -102,6 +105,7 @@ func newTracesMarker() ptrace.Traces {
 func newMetricsMarker() pmetric.Metrics {
 	md := pmetric.NewMetrics()
 	md.ResourceMetrics().AppendEmpty().SetSchemaUrl(markerURL)
+	pref.MarkPipelineOwnedMetrics(md)
 	md.MarkReadOnly()
 	return md
 }
@@ -109,6 +113,7 @@ func newMetricsMarker() pmetric.Metrics {
 func newLogsMarker() plog.Logs {
 	ld := plog.NewLogs()
 	ld.ResourceLogs().AppendEmpty().SetSchemaUrl(markerURL)
+	pref.MarkPipelineOwnedLogs(ld)
 	ld.MarkReadOnly()
 	return ld
 }

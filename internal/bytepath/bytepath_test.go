@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/testdata"
+	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 	"google.golang.org/grpc/mem"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
@@ -88,4 +89,12 @@ func TestACopyOfAMarkerIsAMarker(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoBytes)
 	_, err = Logs(context.Background(), ld)
 	require.ErrorIs(t, err, ErrNoBytes)
+}
+
+// The graph marks what enters it as its own, without a lock, and unreferences what it marked: it must find nothing to do, or calls at
+// the same time end the process.
+func TestMarkersBelongToThePipelineAlready(t *testing.T) {
+	assert.False(t, pref.MarkPipelineOwnedTraces(TracesMarker()))
+	assert.False(t, pref.MarkPipelineOwnedMetrics(MetricsMarker()))
+	assert.False(t, pref.MarkPipelineOwnedLogs(LogsMarker()))
 }
