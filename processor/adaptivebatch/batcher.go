@@ -2,6 +2,7 @@ package adaptivebatch
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -148,7 +149,7 @@ func (b *batcher) makeRoom() bool {
 
 // schedule sends what is ready of a stream, or sets the time at which to look again.
 func (b *batcher) schedule(s *stream, now time.Time) {
-	for len(s.queue) > 0 && !s.due {
+	for len(s.queue) > 0 && !s.due && !s.starting {
 		d := b.control.Decision()
 		trigger, wait := b.trigger(s, now, d)
 		if trigger == "" {
@@ -235,9 +236,24 @@ func (b *batcher) dispatchDue(now time.Time) {
 	b.due = nil // lets go of the array
 }
 
-// dispatch closes the stream's next batch and sends it.
+// dispatch sends the stream's next batch. A full one is closed at once, any other when its goroutine gets to run.
 func (b *batcher) dispatch(s *stream, trigger string, d controller.Decision) {
-	e := &batch{stream: s, parts: s.take(d.Ceiling, b.cfg.SendBatchMaxBytes)}
+	b.inFlight.Exports++
+	if s.items >= d.Target {
+		go b.export(b.close(s, trigger))
+		return
+	}
+	s.starting = true
+	go func() {
+		if e := b.closeLate(s, trigger); e != nil {
+			b.export(e)
+		}
+	}()
+}
+
+// close takes the stream's next batch out of its queue.
+func (b *batcher) close(s *stream, trigger string) *batch {
+	e := &batch{stream: s, parts: s.take(b.control.Decision().Ceiling, b.cfg.SendBatchMaxBytes)}
 	for i := range e.parts {
 		e.items += e.parts[i].items
 		e.bytes += e.parts[i].bytes
@@ -247,7 +263,26 @@ func (b *batcher) dispatch(s *stream, trigger string, d controller.Decision) {
 	for i := range e.parts {
 		e.parts[i].call.addBatch(e)
 	}
-	b.inFlight.Exports++
 	b.telemetry.closed(trigger, e.items, e.bytes)
-	go b.export(e)
+	return e
+}
+
+// closeLate closes a batch that is not full after every goroutine that can run has run: while the processors are busy, calls
+// that have arrived but were not yet heard join it, so that more of them share what a request costs. While a processor is idle
+// it waits for nothing. It returns nil if all callers have left meanwhile.
+func (b *batcher) closeLate(s *stream, trigger string) *batch {
+	runtime.Gosched()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.starting = false
+	now := time.Now()
+	if len(s.queue) == 0 {
+		b.inFlight.Exports--
+		b.dispatchDue(now)
+		b.checkDrained()
+		return nil
+	}
+	e := b.close(s, trigger)
+	b.schedule(s, now)
+	return e
 }

@@ -240,6 +240,7 @@ func TestWithoutWaitingTheCallerGoesOn(t *testing.T) {
 		began := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
 		require.NoError(t, u.send(ctx, 0, 10), "its result is only logged and counted")
+		synctest.Wait() // the batch is closed
 		require.NoError(t, u.send(ctx, 10, 5))
 		cancel() // as a server does when the call has returned
 		assert.Zero(t, time.Since(began))

@@ -99,6 +99,7 @@ func TestShutdownCountsWhatNobodyWaitsFor(t *testing.T) {
 		u := start(t, decodedKind, next, all(fixed(10), func(cfg *Config) { cfg.WaitForResult = false; cfg.MaxConcurrency = 1 }))
 		for i := range 3 {
 			require.NoError(t, u.send(t.Context(), i*10, 10))
+			synctest.Wait() // the first batch is closed before there is a second
 		}
 		require.ErrorContains(t, u.Shutdown(t.Context()), "20 items were not sent")
 		u.requireEmpty()

@@ -29,6 +29,8 @@ type stream struct {
 	// due says that the stream is in the batcher's list of those that only lack a free slot, since dueSince.
 	due      bool
 	dueSince time.Time
+	// starting says that a slot was taken for the next batch, which is not closed yet.
+	starting bool
 
 	timer   *time.Timer
 	armedAt time.Time // when the timer fires; zero when it does not
