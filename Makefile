@@ -12,6 +12,7 @@ VULN     := $(TOOLS)/govulncheck
 GEN      := $(TOOLS)/telemetrygen
 STOCK    := testbed/peers/dist/otelcol-stock
 SUM      := $(TOOLS)/gotestsum
+AMTOOL   := $(TOOLS)/amtool
 
 # Every Go module of the repository; the first is the product.
 MODULES := . e2e testbed tools
@@ -57,7 +58,7 @@ deps: ## Install what the tests need and the machine lacks (Debian packages)
 	@tools/scripts/install-deps.sh
 
 .PHONY: check
-check: tidy-check format-check generate-check lint vuln validate ## Everything that runs no test
+check: tidy-check format-check generate-check lint vuln other-systems validate ## Everything that runs no test
 
 COVERAGE_MIN := 90
 .PHONY: unit
@@ -71,7 +72,7 @@ unit: $(SUM) ## Unit tests with the race detector; fails under 90 % of own state
 	@cd testbed && CGO_ENABLED=1 ../$(SUM) --format pkgname-and-test-fails -- -race -shuffle=on -timeout 5m ./...
 
 .PHONY: e2e
-e2e: $(SUM) $(BIN) $(GEN) $(OCB) ## End-to-end tests of the built binary
+e2e: $(SUM) $(BIN) $(GEN) $(OCB) $(AMTOOL) ## End-to-end tests of the built binary
 	@cd e2e && ../$(SUM) --format testname -- -timeout 15m -count=1 ./...
 
 .PHONY: correctness
@@ -85,6 +86,11 @@ validate: $(BIN) ## `otelcol-adaptive validate` on every shipped configuration
 .PHONY: lint
 lint: $(LINT) ## golangci-lint in every module
 	@for module in $(filter-out tools,$(MODULES)); do (cd $$module && "$(CURDIR)/$(LINT)" run --config "$(CURDIR)/.golangci.yml" ./...); done
+
+# Nothing is run on these; that everything compiles, tests included, is what is promised.
+.PHONY: other-systems
+other-systems: ## Compile for the systems that the tests do not run on
+	@for system in darwin windows; do echo "vet $$system"; CGO_ENABLED=0 GOOS=$$system go vet ./...; done
 
 .PHONY: vuln
 vuln: $(VULN) ## govulncheck on the product's module
@@ -146,7 +152,8 @@ $(LINT): PACKAGE := github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 $(VULN): PACKAGE := golang.org/x/vuln/cmd/govulncheck
 $(GEN): PACKAGE := github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
 $(SUM): PACKAGE := gotest.tools/gotestsum
-$(OCB) $(MDATAGEN) $(LINT) $(VULN) $(GEN) $(SUM): tools/go.mod tools/go.sum
+$(AMTOOL): PACKAGE := github.com/prometheus/alertmanager/cmd/amtool
+$(OCB) $(MDATAGEN) $(LINT) $(VULN) $(GEN) $(SUM) $(AMTOOL): tools/go.mod tools/go.sum
 	@mkdir -p $(TOOLS)
 	@echo "building $@"
 	@cd tools && CGO_ENABLED=0 go build -o ../$@ $(PACKAGE)

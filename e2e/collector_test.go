@@ -104,9 +104,15 @@ type collector struct {
 // of the test; its output is shown when the test failed. Further arguments follow --config.
 func startCollector(t *testing.T, program string, p ports, config string, arguments ...string) *collector {
 	t.Helper()
+	return startProcess(t, program, p, nil, append([]string{"--config", writeConfig(t, config)}, arguments...)...)
+}
+
+// writeConfig returns the path of a file with the configuration.
+func writeConfig(t *testing.T, config string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(path, []byte(config), 0o600))
-	return startProcess(t, program, p, nil, append([]string{"--config", path}, arguments...)...)
+	return path
 }
 
 // startProcess is startCollector for a configuration that is a file already, with variables added to the environment.

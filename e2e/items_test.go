@@ -118,9 +118,10 @@ type arrivals struct {
 	spans   map[int]int
 	points  map[int]int
 	records map[int]int
-	foreign []pcommon.Map // attributes of items without a number: telemetrygen's
-	broken  int           // numbered items whose attributes or resource are not their own
-	changed chan struct{} // one token when anything arrived since the last look
+	foreign []pcommon.Map   // attributes of items without a number: telemetrygen's
+	metrics map[string]bool // names
+	broken  int             // numbered items whose attributes or resource are not their own
+	changed chan struct{}   // one token when anything arrived since the last look
 }
 
 func (a *arrivals) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
@@ -167,6 +168,7 @@ func (a *arrivals) ConsumeMetrics(_ context.Context, md pmetric.Metrics) error {
 	for _, rm := range md.ResourceMetrics().All() {
 		for _, sm := range rm.ScopeMetrics().All() {
 			for _, metric := range sm.Metrics().All() {
+				a.metrics[metric.Name()] = true
 				var points pmetric.NumberDataPointSlice
 				switch metric.Type() {
 				case pmetric.MetricTypeGauge:
@@ -201,7 +203,7 @@ func (a *arrivals) ConsumeLogs(_ context.Context, ld plog.Logs) error {
 // startBackend serves a stock OTLP/gRPC receiver at the address until the test ends or stop is called.
 func startBackend(t *testing.T, address string) (a *arrivals, stop func()) {
 	t.Helper()
-	a = &arrivals{spans: map[int]int{}, points: map[int]int{}, records: map[int]int{}, changed: make(chan struct{}, 1)}
+	a = &arrivals{spans: map[int]int{}, points: map[int]int{}, records: map[int]int{}, metrics: map[string]bool{}, changed: make(chan struct{}, 1)}
 	factory := otlpreceiver.NewFactory()
 	config := factory.CreateDefaultConfig().(*otlpreceiver.Config)
 	config.Protocols.GRPC.GetOrInsertDefault().NetAddr.Endpoint = address
@@ -221,6 +223,13 @@ func startBackend(t *testing.T, address string) (a *arrivals, stop func()) {
 	})
 	t.Cleanup(stop)
 	return a, stop
+}
+
+// named reports whether a metric of that name has arrived.
+func (a *arrivals) named(metric string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.metrics[metric]
 }
 
 // totals returns how many items arrived, duplicates counted, numbered and foreign together.

@@ -1,4 +1,5 @@
-// Package bytepath is a confmap converter that finds out which pooledotlp receivers may leave requests encoded.
+// Package bytepath is a confmap converter that finds out which pooledotlp receivers may leave requests encoded, and which adaptivebatch
+// processors may encode what they get.
 //
 // A receiver may do so only when nothing behind it looks into the telemetry: every pipeline of the receiver must consist
 // of memory_limiter and adaptivebatch processors and pooledotlp exporters. Only the whole configuration tells, and

@@ -8,9 +8,7 @@ import (
 	"net"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
@@ -190,7 +188,7 @@ func BenchmarkThroughAdaptivebatch(b *testing.B) {
 				b.ReportAllocs()
 				b.SetParallelism(256 / runtime.GOMAXPROCS(0))
 				b.ResetTimer()
-				before := processCPU(b)
+				before := sample.ProcessCPU(b)
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {
 						if err := batch.ConsumeTraces(context.Background(), td); err != nil {
@@ -199,7 +197,7 @@ func BenchmarkThroughAdaptivebatch(b *testing.B) {
 						}
 					}
 				})
-				seconds := (processCPU(b) - before).Seconds()
+				seconds := (sample.ProcessCPU(b) - before).Seconds()
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
 				b.ReportMetric(float64(b.N)/seconds, "calls/cpu-s")
 				b.ReportMetric(float64(b.N*n)/seconds, "spans/cpu-s")
@@ -218,12 +216,4 @@ func checksumExporter(b testing.TB, algorithm string) exporter.Traces {
 	e.(tracesExporter).sender.transport = &checksumTransport{}
 	startComponent(b, e, componenttest.NewNopHost())
 	return e
-}
-
-// processCPU is the CPU time that this process has used, in user and system mode.
-func processCPU(b *testing.B) time.Duration {
-	b.Helper()
-	var used syscall.Rusage
-	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

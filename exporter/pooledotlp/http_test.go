@@ -74,6 +74,7 @@ func TestHTTPStatusMatrix(t *testing.T) {
 	}{
 		"400":                       {answer(400), false, codes.InvalidArgument, attempt.Rejected},
 		"401":                       {answer(401), true, codes.Unavailable, attempt.Failed},
+		"402":                       {answer(402), false, codes.Unknown, attempt.Failed},
 		"403":                       {answer(403), true, codes.Unavailable, attempt.Failed},
 		"404":                       {answer(404), true, codes.Unavailable, attempt.Failed},
 		"405":                       {answer(405), true, codes.Unavailable, attempt.Failed},
@@ -81,6 +82,8 @@ func TestHTTPStatusMatrix(t *testing.T) {
 		"408":                       {answer(408), false, codes.Unknown, attempt.Failed},
 		"413":                       {answer(413), false, codes.InvalidArgument, attempt.TooLarge},
 		"415":                       {answer(415), true, codes.Unavailable, attempt.Failed},
+		"414":                       {answer(414), false, codes.Unknown, attempt.Failed},
+		"431":                       {answer(431), false, codes.Unknown, attempt.Failed},
 		"429":                       {answer(429), true, codes.ResourceExhausted, attempt.Overloaded},
 		"429 with Retry-After":      {answer(429, "Retry-After", "0"), true, codes.ResourceExhausted, attempt.Overloaded},
 		"500":                       {answer(500), false, codes.Unknown, attempt.Failed},
@@ -140,9 +143,12 @@ func TestRetryAfterIsKept(t *testing.T) {
 func TestTheMessageOfAnErrorReachesTheLog(t *testing.T) {
 	detail, err := proto.Marshal(&spb.Status{Message: "span 3 has no name"})
 	require.NoError(t, err)
+	tooLong, err := proto.Marshal(&spb.Status{Message: strings.Repeat("x", maxResponseBytes)})
+	require.NoError(t, err)
 	for body, want := range map[string]string{
-		string(detail): "/v1/traces answered HTTP status 400: span 3 has no name",
-		"<html>":       "/v1/traces answered HTTP status 400",
+		string(detail):  "/v1/traces answered HTTP status 400: span 3 has no name",
+		"<html>":        "/v1/traces answered HTTP status 400",
+		string(tooLong): "/v1/traces answered HTTP status 400",
 	} {
 		url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 			w.WriteHeader(400)
@@ -150,7 +156,9 @@ func TestTheMessageOfAnErrorReachesTheLog(t *testing.T) {
 		})
 		e := startTracesExporter(t, map[string]any{"protocol": "http/protobuf", "endpoint": url})
 		ctx, _ := observed(context.Background())
-		require.ErrorContains(t, e.ConsumeTraces(ctx, spans(1)), want)
+		err := e.ConsumeTraces(ctx, spans(1))
+		require.ErrorContains(t, err, want)
+		assert.NotContains(t, err.Error(), "xxx", "what is too long is not read")
 	}
 }
 
@@ -187,6 +195,9 @@ func TestPartialSuccessOverHTTP(t *testing.T) {
 	require.NoError(t, err)
 	asJSON, err := response.MarshalJSON()
 	require.NoError(t, err)
+	response.PartialSuccess().SetErrorMessage(strings.Repeat("x", maxResponseBytes))
+	tooLong, err := response.MarshalProto()
+	require.NoError(t, err)
 	for name, c := range map[string]struct {
 		contentType string
 		body        []byte
@@ -201,6 +212,7 @@ func TestPartialSuccessOverHTTP(t *testing.T) {
 		// The backend has the data: an answer that cannot be read is worth a log line, not a failure.
 		"broken protobuf": {protobufContentType, []byte{0x0a, 0xff}, 0, 1},
 		"broken JSON":     {jsonContentType, []byte("{"), 0, 1},
+		"too long":        {protobufContentType, tooLong, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {

@@ -111,6 +111,10 @@ func (t *httpTransport) start(ctx context.Context, host component.Host) error {
 		settings = t.cfg.Pool
 		//nolint:staticcheck // the deprecated key still works upstream, so a renamed configuration may carry it
 		settings.Tune(&client.MaxConnsPerHost, &client.MaxIdleConnsPerHost, &client.MaxIdleConns, &client.IdleConnTimeout)
+		// Without HTTP/2 there is no ping; and asking for one would switch HTTP/2 on.
+		if check := settings.HealthCheck; check.Enabled && client.ForceAttemptHTTP2 && client.HTTP2ReadIdleTimeout == 0 {
+			client.HTTP2ReadIdleTimeout, client.HTTP2PingTimeout = check.Interval, check.Timeout
+		}
 	}
 	ctx = context.WithoutCancel(ctx) // clients are made later too
 	pool, err := connpool.NewHTTP(settings, func() (*http.Client, error) {

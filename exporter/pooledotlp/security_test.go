@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,19 +99,20 @@ func (a *authority) serverTLS(t *testing.T) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
 }
 
+// use makes a certificate that was issued the one in client.crt and client.key.
+func (a *authority) use(t *testing.T, name string) {
+	t.Helper()
+	for _, kind := range []string{".crt", ".key"} {
+		b, err := os.ReadFile(a.path(name + kind))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(a.path("client"+kind), b, 0o600))
+	}
+}
+
 func TestMutualTLSAndReloadOfTheClientsCertificate(t *testing.T) {
 	a := newAuthority(t)
 	a.issue(t, "first", a)
-	copyFile := func(from, to string) {
-		b, err := os.ReadFile(a.path(from))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(a.path(to), b, 0o600))
-	}
-	use := func(name string) {
-		copyFile(name+".crt", "client.crt")
-		copyFile(name+".key", "client.key")
-	}
-	use("first")
+	a.use(t, "first")
 	var mu sync.Mutex
 	var seen string
 	endpoint := startBackend(t, func(ctx context.Context, _ ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
@@ -133,7 +135,7 @@ func TestMutualTLSAndReloadOfTheClientsCertificate(t *testing.T) {
 	assert.Equal(t, "first", seen)
 
 	a.issue(t, "second", a)
-	use("second")
+	a.use(t, "second")
 	require.Eventually(t, func() bool {
 		assert.NoError(t, e.ConsumeTraces(ctx, spans(1)))
 		mu.Lock()
@@ -151,22 +153,39 @@ func TestMutualTLSAndReloadOfTheClientsCertificate(t *testing.T) {
 	}
 }
 
-func TestMutualTLSOverHTTP(t *testing.T) {
+func TestMutualTLSAndReloadOverHTTP(t *testing.T) {
 	a := newAuthority(t)
-	a.issue(t, "client", a)
+	a.issue(t, "first", a)
+	a.use(t, "first")
 	var proto int
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { proto = r.ProtoMajor }))
+	var seen atomic.Value
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		proto = r.ProtoMajor
+		seen.Store(r.TLS.PeerCertificates[0].Subject.CommonName)
+	}))
 	server.TLS = a.serverTLS(t)
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
 	e := startTracesExporter(t, map[string]any{
 		"protocol": "http/protobuf", "endpoint": server.URL,
-		"tls": map[string]any{"ca_file": a.path("ca.crt"), "cert_file": a.path("client.crt"), "key_file": a.path("client.key")},
+		"tls": map[string]any{
+			"ca_file": a.path("ca.crt"), "cert_file": a.path("client.crt"), "key_file": a.path("client.key"), "reload_interval": "1ms",
+		},
+		// As above.
+		"pool": map[string]any{"max_connection_age": "20ms"},
 	})
 	ctx, _ := observed(context.Background())
 	require.NoError(t, e.ConsumeTraces(ctx, spans(1)))
 	assert.Equal(t, 2, proto)
+	assert.Equal(t, "first", seen.Load())
+
+	a.issue(t, "second", a)
+	a.use(t, "second")
+	require.Eventually(t, func() bool {
+		assert.NoError(t, e.ConsumeTraces(ctx, spans(1)))
+		return seen.Load() == "second"
+	}, 10*time.Second, 5*time.Millisecond)
 }
 
 func startExtension(t *testing.T, factory extension.Factory, keys map[string]any) component.Component {

@@ -52,6 +52,14 @@ func TestWhatBecomesOfAnAnswer(t *testing.T) {
 		url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) { answer(code, header...)(w) })
 		return map[string]any{"endpoint": url, "protocol": "http/protobuf"}
 	}
+	partialHTTP := map[string]any{"protocol": "http/protobuf", "endpoint": startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		r := ptraceotlp.NewExportResponse()
+		r.PartialSuccess().SetRejectedSpans(3)
+		body, err := r.MarshalProto()
+		assert.NoError(t, err)
+		w.Header().Set("Content-Type", protobufContentType)
+		_, _ = w.Write(body)
+	})}
 	partial := map[string]any{"endpoint": startBackend(t, func(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
 		r := ptraceotlp.NewExportResponse()
 		r.PartialSuccess().SetRejectedSpans(3)
@@ -68,6 +76,7 @@ func TestWhatBecomesOfAnAnswer(t *testing.T) {
 	}{
 		"OK":                                {st(codes.OK, ""), codes.OK, 200, false, ""},
 		"partial success":                   {partial, codes.OK, 200, false, dropPartialSuccess},
+		"partial success over HTTP":         {partialHTTP, codes.OK, 200, false, dropPartialSuccess},
 		"resource exhausted":                {st(codes.ResourceExhausted, ""), codes.ResourceExhausted, 429, false, dropRetriesExhausted},
 		"resource exhausted with RetryInfo": {byGRPC(withRetryInfo(t, codes.ResourceExhausted, time.Millisecond)), codes.ResourceExhausted, 429, true, dropRetriesExhausted},
 		"unavailable":                       {st(codes.Unavailable, ""), codes.Unavailable, 503, false, dropRetriesExhausted},

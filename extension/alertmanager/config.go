@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -19,6 +20,9 @@ import (
 type Config struct {
 	// HTTP is where the page and the APIs are served.
 	HTTP confighttp.ServerConfig `mapstructure:"http"`
+	// AllowedHosts are further names under which a loopback endpoint without an authenticator is served, besides loopback's own, HTTP's
+	// endpoint and ExternalURL's host.
+	AllowedHosts []string `mapstructure:"allowed_hosts"`
 	// ExternalURL is how people reach the page, for the links in notifications. The default is HTTP's endpoint.
 	ExternalURL string        `mapstructure:"external_url"`
 	Storage     StorageConfig `mapstructure:"storage"`
@@ -29,10 +33,12 @@ type Config struct {
 	// RuleFiles are patterns of standard Prometheus rule files.
 	RuleFiles []string `mapstructure:"rule_files"`
 	// Alertmanager is the standard Alertmanager configuration, ConfigFile a file with it.
-	Alertmanager map[string]any   `mapstructure:"alertmanager"`
-	ConfigFile   string           `mapstructure:"config_file"`
-	External     external.Config  `mapstructure:"external"`
-	Cluster      delivery.Cluster `mapstructure:"cluster"`
+	Alertmanager map[string]any `mapstructure:"alertmanager"`
+	ConfigFile   string         `mapstructure:"config_file"`
+	// NotificationTimeout bounds one attempt to notify; after it another follows, as after any failure.
+	NotificationTimeout time.Duration    `mapstructure:"notification_timeout"`
+	External            external.Config  `mapstructure:"external"`
+	Cluster             delivery.Cluster `mapstructure:"cluster"`
 }
 
 // StorageConfig says where state is kept, and how much.
@@ -61,8 +67,9 @@ func createDefaultConfig() component.Config {
 			Directory: "./data/alerts", Retention: 2 * time.Hour, MaxSeries: 20_000, MaxHistory: 10_000,
 			IgnoreResourceAttributes: []string{"service.instance.id"},
 		},
-		EvaluationInterval: 15 * time.Second,
-		BuiltinRules:       rules.Builtin{Enabled: true},
+		EvaluationInterval:  15 * time.Second,
+		BuiltinRules:        rules.Builtin{Enabled: true},
+		NotificationTimeout: 30 * time.Second,
 	}
 }
 
@@ -84,8 +91,16 @@ func (c *Config) Validate() error {
 	if c.EvaluationInterval < time.Second {
 		errs = append(errs, fmt.Errorf("`evaluation_interval` must be at least 1s, found %s", c.EvaluationInterval))
 	}
+	if c.NotificationTimeout <= 0 {
+		errs = append(errs, fmt.Errorf("`notification_timeout` must be more than 0s, found %s", c.NotificationTimeout))
+	}
 	if _, err := c.externalURL(); err != nil {
 		errs = append(errs, err)
+	}
+	for i, host := range c.AllowedHosts {
+		if host == "" || strings.ContainsAny(host, "/* ") {
+			errs = append(errs, fmt.Errorf("`allowed_hosts::%d` must be a host name or an address, found %q", i, host))
+		}
 	}
 	_, err := rules.Load(c.BuiltinRules, c.Rules, c.RuleFiles)
 	errs = append(errs, err)

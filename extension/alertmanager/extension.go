@@ -48,6 +48,7 @@ type Extension struct {
 	delivery  *delivery.Delivery
 	external  *external.Sender // nil without external Alertmanagers
 	engine    *rules.Engine
+	web       *web.Server
 	telemetry *telemetry
 
 	host      component.Host
@@ -73,7 +74,7 @@ func (e *Extension) Subscribe(ctx context.Context) <-chan Event { return e.bus.S
 // Start implements component.Component.
 func (e *Extension) Start(ctx context.Context, host component.Host) error {
 	e.host, e.stopping = host, make(chan struct{})
-	for _, step := range []func(context.Context) error{e.openState, e.startDelivery, e.startEngine, e.serve} {
+	for _, step := range []func(context.Context) error{e.openState, e.startDelivery, e.startEngine, e.serve, e.report} {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, e.Shutdown(ctx))
 		}
@@ -136,11 +137,7 @@ func (e *Extension) openState(context.Context) error {
 	}
 	e.onShutdown(func(context.Context) error { return e.tracker.Close() })
 	e.telemetry, err = newTelemetry(e)
-	if err != nil {
-		return err
-	}
-	e.onShutdown(func(context.Context) error { e.telemetry.Shutdown(); return nil })
-	return nil
+	return err
 }
 
 // writable creates the directory if there is none and tries to write in it.
@@ -162,7 +159,7 @@ func (e *Extension) startDelivery(context.Context) error {
 	}
 	e.delivery, err = delivery.New(delivery.Config{
 		Directory: e.directory, Alertmanager: e.cfg.Alertmanager, File: e.cfg.ConfigFile, ExternalURL: externalURL, Cluster: e.cfg.Cluster,
-		Grace: e.grace(), Admit: e.tracker.Admit, Observe: e.tracker.Observe,
+		NotificationTimeout: e.cfg.NotificationTimeout, Grace: e.grace(), Admit: e.tracker.Admit, Observe: e.tracker.Observe,
 		Notified: func(n delivery.Notification) {
 			e.telemetry.notified(n)
 			e.tracker.Notified(n)
@@ -222,10 +219,7 @@ func (e *Extension) startEngine(context.Context) error {
 
 // serve opens the page and the APIs.
 func (e *Extension) serve(ctx context.Context) error {
-	handler := web.NewHandler(web.Parts{
-		Engine: e.engine, Delivery: e.delivery, Tracker: e.tracker, Bus: &e.bus, Stopping: e.stopping, Logger: e.logger("web"),
-	})
-	server, err := e.cfg.HTTP.ToServer(ctx, e.host.GetExtensions(), e.set.TelemetrySettings, handler)
+	externalURL, err := e.cfg.externalURL()
 	if err != nil {
 		return err
 	}
@@ -234,6 +228,16 @@ func (e *Extension) serve(ctx context.Context) error {
 		return fmt.Errorf("`http::endpoint`: %w", err)
 	}
 	e.address = listener.Addr()
+	tcp, ok := e.address.(*net.TCPAddr)
+	e.web = web.NewServer(web.Parts{
+		Engine: e.engine, Delivery: e.delivery, Tracker: e.tracker, Bus: &e.bus, Interval: e.cfg.EvaluationInterval, Stopping: e.stopping,
+		CheckHost: ok && tcp.IP.IsLoopback() && !e.cfg.HTTP.Auth.HasValue(),
+		Hosts:     append([]string{e.cfg.HTTP.NetAddr.Endpoint, externalURL.Host}, e.cfg.AllowedHosts...),
+	})
+	server, err := e.cfg.HTTP.ToServer(ctx, e.host.GetExtensions(), e.set.TelemetrySettings, e.web)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

@@ -2,7 +2,6 @@ package alertmanager
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -279,56 +278,26 @@ func TestBeforeStartAndWithoutStart(t *testing.T) {
 	require.NoError(t, e.Shutdown(t.Context()))
 }
 
-func TestFiguresAreReported(t *testing.T) {
-	test := componenttest.NewTelemetry()
-	t.Cleanup(func() { require.NoError(t, test.Shutdown(context.Background())) })
-	hook := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	t.Cleanup(hook.Close)
-	keys := queueRule(nil)
-	keys["alertmanager"] = map[string]any{
-		"route":     map[string]any{"receiver": "all", "group_wait": "10ms"},
-		"receivers": []any{map[string]any{"name": "all", "webhook_configs": []any{map[string]any{"url": hook.URL}}}},
-	}
-	cfg := createDefaultConfig().(*Config)
-	require.NoError(t, confmap.NewFromStringMap(keys).Unmarshal(cfg))
-	cfg.HTTP.NetAddr.Endpoint, cfg.Storage.Directory, cfg.EvaluationInterval = "127.0.0.1:0", t.TempDir(), time.Second
-	set := extensiontest.NewNopSettings(metadata.Type)
-	set.TelemetrySettings = test.NewTelemetrySettings()
-	created, err := NewFactory().Create(t.Context(), set, cfg)
-	require.NoError(t, err)
-	e := created.(*Extension)
-	require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
-	t.Cleanup(func() { require.NoError(t, e.Shutdown(context.Background())) })
-	e.feed(t, "otelcol.self.queue.utilization", 0.9)
-	require.Eventually(t, func() bool {
-		m, err := test.GetMetric("otelcol_alertmanager_notifications")
-		return err == nil && m.Name != ""
-	}, wait, 20*time.Millisecond)
-	for _, name := range []string{
-		"series", "series_limit", "samples_refused", "samples_late", "incidents", "incidents_untracked", "history_incidents", "history_limit",
-		"event_subscribers", "events_lost",
-	} {
-		_, err := test.GetMetric("otelcol_alertmanager_" + name)
-		assert.NoError(t, err)
-	}
-}
-
 func TestEveryFaultOfAConfigurationIsReported(t *testing.T) {
 	cfg := createDefaultConfig().(*Config)
 	require.NoError(t, confmap.Validate(cfg))
 	cfg.Storage = StorageConfig{}
-	cfg.EvaluationInterval, cfg.ExternalURL, cfg.Cluster.Peers = 0, "nowhere", []string{"a:1"}
-	cfg.External.Alertmanagers = []string{"backend:9093"}
+	cfg.EvaluationInterval, cfg.ExternalURL, cfg.Cluster.Peers, cfg.NotificationTimeout = 0, "nowhere", []string{"a:1"}, 0
+	cfg.External.Alertmanagers, cfg.AllowedHosts = []string{"backend:9093", "http://ann@backend:9093", "http://ann:@backend:9093"}, []string{"alerts.example", "http://x/"}
 	cfg.Alertmanager = map[string]any{"colour": 1}
 	cfg.RuleFiles = []string{"/no/such/file.yml"}
 	err := cfg.Validate()
 	for _, want := range []string{
 		"`storage::directory` must not be empty", "`storage::retention` must be at least 10m, found 0s", "`storage::max_series` must be at least 1, found 0",
 		"`storage::max_history`", "`evaluation_interval` must be at least 1s, found 0s", "`external_url` must be an http or https URL, found \"nowhere\"",
-		"`cluster::peers` needs `cluster::listen`", "`external::alertmanagers::0` must be an http or https URL, found \"backend:9093\"", "colour", "/no/such/file.yml",
+		"`notification_timeout` must be more than 0s, found 0s",
+		"`cluster::peers` needs `cluster::listen`", "`external::alertmanagers::0` must be an http or https URL, found \"backend:9093\"",
+		"`external::alertmanagers::1` must have a password for its user", "colour", "/no/such/file.yml",
+		"`allowed_hosts::1` must be a host name or an address, found \"http://x/\"",
 	} {
 		assert.ErrorContains(t, err, want)
 	}
+	assert.NotContains(t, err.Error(), "`external::alertmanagers::2`", "an empty password is one")
 	cfg = createDefaultConfig().(*Config)
 	cfg.ExternalURL = "https://alerts.example/x"
 	u, err := cfg.externalURL()

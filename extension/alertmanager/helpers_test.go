@@ -11,6 +11,7 @@ import (
 
 	prometheusrules "github.com/prometheus/prometheus/rules"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/extension/extensiontest"
@@ -26,13 +27,18 @@ const wait = 30 * time.Second
 // startExtension starts one with a second between evaluations and everything in the directory.
 func startExtension(t *testing.T, directory string, keys map[string]any) *Extension {
 	t.Helper()
+	return startExtensionOn(t, componenttest.NewNopHost(), directory, keys)
+}
+
+func startExtensionOn(t *testing.T, host component.Host, directory string, keys map[string]any) *Extension {
+	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	require.NoError(t, confmap.NewFromStringMap(keys).Unmarshal(cfg))
 	cfg.HTTP.NetAddr.Endpoint, cfg.Storage.Directory, cfg.EvaluationInterval = "127.0.0.1:0", directory, time.Second
 	require.NoError(t, confmap.Validate(cfg))
 	e, err := NewFactory().Create(t.Context(), extensiontest.NewNopSettings(metadata.Type), cfg)
 	require.NoError(t, err)
-	require.NoError(t, e.Start(t.Context(), componenttest.NewNopHost()))
+	require.NoError(t, e.Start(t.Context(), host))
 	t.Cleanup(func() { require.NoError(t, e.Shutdown(context.Background())) })
 	return e.(*Extension)
 }

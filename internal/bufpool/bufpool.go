@@ -1,7 +1,7 @@
-// Package bufpool keeps byte buffers for reuse: in size classes at the powers of two, bounded in bytes, released when idle.
+// Package bufpool keeps byte buffers for reuse: in size classes, bounded in bytes, released when idle.
 //
 // grpc-go's default pool jumps from 32 KiB to 1 MiB and clears what it hands out, which for requests of some hundred
-// KiB costs more than reading them. This pool wastes at most half of a buffer and clears nothing: callers write before
+// KiB costs more than reading them. This pool wastes at most a fifth of a buffer, half of one above 256 KiB, and clears nothing: callers write before
 // they read. Wrapped by mem.NewBuffer its buffers are reference counted and come back when the last reference is freed.
 //
 // Built with the tag bufpooldebug the pool poisons what is returned to it, panics on a second return and on a write
@@ -22,8 +22,12 @@ const (
 	minClassBits = 11
 	// A buffer larger than this is dropped: few requests are that large, and one idle one would fill the default bound.
 	maxClassBits = 24
-	numClasses   = maxClassBits - minClassBits + 1
-	unpooled     = 1 << (minClassBits - 1)
+	// Up to here there are four classes to a power of two: many requests of one size wait at once, and half a buffer wasted by each is
+	// felt. Larger buffers gather batches for compression, one after the other in ever different sizes, and are found again only in few classes.
+	fineClassBits = 18
+	numFine       = 4*(fineClassBits-minClassBits) + 1
+	numClasses    = numFine + maxClassBits - fineClassBits
+	unpooled      = 1 << (minClassBits - 1)
 )
 
 // Config bounds what a Pool keeps.
@@ -261,7 +265,21 @@ func (c *class) give(b *[]byte, keep bool) (first bool) {
 
 // classFor returns the index of the smallest class that holds n bytes; n is larger than unpooled.
 func classFor(n int) int {
-	return max(bits.Len(uint(n-1)), minClassBits) - minClassBits
+	if n <= 1<<minClassBits {
+		return 0
+	}
+	power := bits.Len(uint(n-1)) - 1 // of two, below n
+	if power >= fineClassBits {
+		return numFine + power - fineClassBits
+	}
+	quarter := (n-1)>>(power-2) - 4 // of the way to the next one that n lies beyond
+	return 4*(power-minClassBits) + quarter + 1
 }
 
-func classSize(index int) int64 { return 1 << (index + minClassBits) }
+// classSize returns the capacity of a class's buffers.
+func classSize(index int) int64 {
+	if index >= numFine {
+		return 1 << (index - numFine + fineClassBits + 1)
+	}
+	return int64(4+index%4) << (index/4 + minClassBits - 2)
+}

@@ -13,12 +13,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestGetReturnsTheLengthAskedForInAPowerOfTwo(t *testing.T) {
+func TestGetReturnsTheLengthAskedForInTheSmallestClass(t *testing.T) {
 	p := New(DefaultConfig())
 	defer p.Close()
 	for _, c := range []struct{ length, capacity int }{
 		{0, 0}, {1, 1}, {1024, 1024}, // left to the garbage collector
-		{1025, 2048}, {2048, 2048}, {2049, 4096}, {16 << 10, 16 << 10}, {16<<10 + 1, 32 << 10}, {16 << 20, 16 << 20},
+		{1025, 2048}, {2048, 2048}, {2049, 2560}, {2561, 3072}, {3073, 3584}, {3585, 4096}, {16 << 10, 16 << 10}, {16<<10 + 1, 20 << 10},
+		{16 << 20, 16 << 20},
 		{16<<20 + 1, 16<<20 + 1}, // larger than the largest class
 	} {
 		b := p.Get(c.length)
@@ -28,18 +29,34 @@ func TestGetReturnsTheLengthAskedForInAPowerOfTwo(t *testing.T) {
 	}
 }
 
+func TestEveryLengthHasTheSmallestClassThatHoldsIt(t *testing.T) {
+	for i := range numClasses {
+		size := int(classSize(i))
+		assert.Equal(t, i, classFor(size))
+		if i+1 < numClasses {
+			assert.Equal(t, i+1, classFor(size+1))
+			if size < 256<<10 {
+				assert.LessOrEqual(t, classSize(i+1)*4, int64(size)*5, "a class wastes a fifth of its buffer at most")
+			} else {
+				assert.Equal(t, int64(size)*2, classSize(i+1))
+			}
+		}
+	}
+	assert.Equal(t, int64(1<<maxClassBits), classSize(numClasses-1))
+}
+
 func TestAReturnedBufferIsReusedUncleared(t *testing.T) {
 	p := New(DefaultConfig())
 	defer p.Close()
-	b := p.Get(3000)
-	(*b)[2999] = 7
+	b := p.Get(3600)
+	(*b)[3599] = 7
 	*b = (*b)[:10] // whoever returns it may have shortened it
 	p.Put(b)
 	again := p.Get(4000)
 	assert.Same(t, b, again)
 	assert.Len(t, *again, 4000)
 	if !poisons {
-		assert.Equal(t, byte(7), (*again)[2999])
+		assert.Equal(t, byte(7), (*again)[3599])
 	}
 	assert.Equal(t, Stats{Hits: 1, Misses: 1, InUse: 1, InUseBytes: 4096}, p.Stats())
 	p.Put(again)
@@ -55,7 +72,7 @@ func TestMemReturnsABufferWithItsLastReference(t *testing.T) {
 	b.Free()
 	assert.Zero(t, p.Stats().IdleBytes, "a view still refers to it")
 	view.Free()
-	assert.Equal(t, Stats{Misses: 1, IdleBytes: 8192}, p.Stats())
+	assert.Equal(t, Stats{Misses: 1, IdleBytes: 5120}, p.Stats())
 }
 
 func TestBuffersBeyondTheBoundAreDropped(t *testing.T) {

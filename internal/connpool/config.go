@@ -3,6 +3,7 @@ package connpool
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -25,7 +26,7 @@ type Config struct {
 	Ejection EjectionConfig `mapstructure:"ejection"`
 }
 
-// HealthCheckConfig is about grpc.health.v1 Check, called on each connection.
+// HealthCheckConfig is about grpc.health.v1 Check, called on each connection. The HTTP pool leaves it to its clients' maker.
 type HealthCheckConfig struct {
 	Enabled bool `mapstructure:"enabled"`
 	// Interval is the time between checks of one connection.
@@ -55,6 +56,15 @@ func DefaultConfig() Config {
 		HealthCheck:                 HealthCheckConfig{Enabled: true, Interval: 10 * time.Second, Timeout: 2 * time.Second},
 		Ejection:                    EjectionConfig{ConsecutiveFailures: 5, BaseTime: 30 * time.Second},
 	}
+}
+
+// retireAt is when a connection made now is replaced for its age; zero is never.
+func (c *Config) retireAt(now time.Time) time.Time {
+	age := c.MaxConnectionAge
+	if age == 0 {
+		return time.Time{}
+	}
+	return now.Add(age - time.Duration(rand.Float64()*0.1*float64(age)))
 }
 
 // Validate reports every fault of the configuration.

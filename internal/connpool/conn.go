@@ -1,7 +1,6 @@
 package connpool
 
 import (
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -113,9 +112,7 @@ func (b *poolBalancer) onReady(c *conn, now time.Time) {
 	b.pool.counters.opened.Add(1)
 	c.failing = false
 	c.failures.Store(0)
-	if age := cfg.MaxConnectionAge; age > 0 {
-		c.retireAt = now.Add(age - time.Duration(rand.Float64()*0.1*float64(age)))
-	}
+	c.retireAt = cfg.retireAt(now)
 	if cfg.HealthCheck.Enabled {
 		c.checkAt = now.Add(cfg.HealthCheck.Interval)
 		if s.suspect {

@@ -40,6 +40,8 @@ type httpMember struct {
 	failures atomic.Int64
 	// heldBackUntil is a Unix time in nanoseconds, written when the member is made.
 	heldBackUntil int64
+	// retireAt is when the member is replaced for its age, written when the member is made; zero is never.
+	retireAt time.Time
 }
 
 // NewHTTP returns a pool of the clients that open makes.
@@ -71,9 +73,12 @@ func (c *Config) Tune(maxConnsPerHost, maxIdleConnsPerHost, maxIdleConns *int, i
 // Do calls fn with the client that has the fewest requests in flight. fn returns the protocol's major version of the answer,
 // and an error when there was none.
 func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
-	members := *p.members.Load()
 	now := time.Now()
-	m, least := p.pick(members, now)
+	m, least := p.pick(*p.members.Load(), now)
+	if !m.retireAt.IsZero() && !now.Before(m.retireAt) {
+		p.replace(m, func([]*httpMember) int64 { return 0 })
+		m, least = p.pick(*p.members.Load(), now)
+	}
 	m.inFlight.Add(1)
 	p.counters.picks.Add(1)
 	pressured := p.load.observe(least, p.inFlight.Add(1), int64(p.cfg.TargetInFlightPerConnection))
@@ -88,8 +93,10 @@ func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
 		return err
 	}
 	m.failures.Store(0)
-	if major == 2 && !p.multiplexed.Load() {
-		p.multiplexed.Store(true)
+	if major == 2 && p.multiplexed.CompareAndSwap(false, true) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.setSize(max(p.cfg.MinConnections, len(*p.members.Load())))
 	}
 	return nil
 }
@@ -173,25 +180,35 @@ func (p *HTTP) failed(m *httpMember) {
 	if limit == 0 || m.failures.Add(1) != limit {
 		return
 	}
+	replaced := p.replace(m, func(members []*httpMember) int64 {
+		if 2*p.heldBack(members) >= len(members)-1 {
+			return 0 // as many as half are held back: the backend is away, not the connection broken
+		}
+		return time.Now().Add(p.cfg.Ejection.BaseTime).UnixNano()
+	})
+	if replaced {
+		p.counters.ejections.Add(1)
+	}
+}
+
+// replace puts a new member in the place of one, held back until what the function returns, and reports whether it did: another
+// call may have done so before.
+func (p *HTTP) replace(m *httpMember, heldBackUntil func([]*httpMember) int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	members := slices.Clone(*p.members.Load())
 	i := slices.Index(members, m)
 	if i < 0 {
-		return
+		return false
 	}
-	until := time.Now().Add(p.cfg.Ejection.BaseTime)
-	if 2*p.heldBack(members) >= len(members)-1 {
-		until = time.Time{} // as many as half are held back: the backend is away, not the connection broken
-	}
-	replacement, err := p.newMember(until.UnixNano())
+	replacement, err := p.newMember(heldBackUntil(members))
 	if err != nil {
-		return
+		return false
 	}
 	members[i] = replacement
 	p.members.Store(&members)
-	p.counters.ejections.Add(1)
 	p.retire(m)
+	return true
 }
 
 func (*HTTP) heldBack(members []*httpMember) int {
@@ -210,7 +227,7 @@ func (p *HTTP) newMember(heldBackUntil int64) (*httpMember, error) {
 		return nil, err
 	}
 	p.counters.opened.Add(1)
-	return &httpMember{client: client, heldBackUntil: heldBackUntil}, nil
+	return &httpMember{client: client, heldBackUntil: heldBackUntil, retireAt: p.cfg.retireAt(time.Now())}, nil
 }
 
 // retire closes the idle connections of a member; requests under way finish, and their connections go with the idle

@@ -73,6 +73,36 @@ func TestAnHTTP2PoolGrowsAndShrinks(t *testing.T) {
 	})
 }
 
+func TestAnHTTP2PoolHasItsMinimumFromTheFirstAnswer(t *testing.T) {
+	p, _ := newHTTPPool(t, func(c *Config) { c.MinConnections = 3 })
+	require.NoError(t, p.Do(answered(1)))
+	assert.Equal(t, 1, p.Stats().Ready)
+	require.NoError(t, p.Do(answered(2)))
+	assert.Equal(t, 3, p.Stats().Ready)
+}
+
+func TestAnHTTPMemberIsReplacedForItsAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, opened := newHTTPPool(t, func(c *Config) { c.MaxConnectionAge = time.Hour })
+		first := (*p.members.Load())[0].client
+		for range 54 { // a tenth less than the hour
+			require.NoError(t, p.Do(func(c *http.Client) (int, error) { assert.Same(t, first, c); return 1, nil }))
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(6 * time.Minute)
+		var calls sync.WaitGroup
+		for range 10 {
+			calls.Go(func() {
+				assert.NoError(t, p.Do(func(c *http.Client) (int, error) { assert.NotSame(t, first, c); return 1, nil }))
+			})
+		}
+		calls.Wait()
+		assert.EqualValues(t, 2, opened.Load())
+		assert.Zero(t, p.Stats().Ejected)
+		assert.EqualValues(t, 1, p.Stats().Closed)
+	})
+}
+
 func TestAnHTTP1PoolIsOneTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, opened := newHTTPPool(t, nil)

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/collector/client"
 	"go.uber.org/zap"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/controller"
 )
 
@@ -22,6 +23,8 @@ type batcher struct {
 	// base is the parent of every batch's context; it is cancelled when the shutdown takes too long.
 	base       context.Context
 	cancelBase context.CancelFunc
+	// buffers hold calls that are encoded on arrival; nil where they stay as they come.
+	buffers *bufpool.Pool
 	// ceiling is the decision's, for splitting calls before the mutex is taken.
 	ceiling atomic.Int64
 
@@ -57,6 +60,9 @@ func newBatcher(cfg *Config, logger *zap.Logger, t *telemetry) *batcher {
 		Adaptive: cfg.Adaptive, StartItems: cfg.trigger(), MinItems: int(cfg.SendBatchMinSize), MaxItems: int(cfg.SendBatchMaxSize),
 		Timeout: cfg.Timeout, MaxConcurrency: cfg.MaxConcurrency,
 	})
+	if cfg.encodes() {
+		b.buffers = bufpool.New(bufpool.DefaultConfig())
+	}
 	b.decided()
 	return b
 }
@@ -68,8 +74,8 @@ func (b *batcher) decided() {
 	b.dispatchDue(time.Now())
 }
 
-// consume takes a caller's payload and returns its answer.
-func (b *batcher) consume(ctx context.Context, p payload, kind payloadKind) error {
+// consume takes a caller's payload and returns its answer. taken, if not nil, is called once the call is let in or waits at the door.
+func (b *batcher) consume(ctx context.Context, p payload, kind payloadKind, taken func()) error {
 	items := p.items()
 	if items == 0 {
 		p.free()
@@ -94,6 +100,9 @@ func (b *batcher) consume(ctx context.Context, p payload, kind payloadKind) erro
 			part.free()
 		}
 		return err
+	}
+	if taken != nil {
+		taken()
 	}
 	select {
 	case err := <-c.answer:

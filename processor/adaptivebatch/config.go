@@ -28,6 +28,9 @@ type Config struct {
 	// Optimizations "none" makes the processor work as the stock one: a fixed size, no limit by bytes, and callers do not
 	// wait for the result. Explicit keys count more, except that `adaptive: true` contradicts it.
 	Optimizations Optimizations `mapstructure:"optimizations"`
+	// Encode says what becomes of decoded calls. auto, the default, encodes them on arrival where the bytepath converter has verified that
+	// nothing behind this processor looks into them. false leaves them as they are.
+	Encode EncodeMode `mapstructure:"encode"`
 	// MaxConcurrency is the number of exports above which none is started.
 	MaxConcurrency int `mapstructure:"max_concurrency"`
 	// MaxPendingBytes bounds what is buffered and in flight together.
@@ -58,6 +61,16 @@ const (
 	OptimizationsNone Optimizations = "none"
 )
 
+// EncodeMode says what becomes of decoded calls.
+type EncodeMode string
+
+// The modes. EncodeVerified is what the bytepath converter writes in the place of auto.
+const (
+	EncodeAuto     EncodeMode = "auto"
+	EncodeNever    EncodeMode = "false"
+	EncodeVerified EncodeMode = "verified"
+)
+
 const (
 	defaultBatchSize    = 100
 	defaultMinBatchSize = 10
@@ -77,6 +90,7 @@ func createDefaultConfig() component.Config {
 		SendBatchMaxBytes:        defaultMaxBytes,
 		Adaptive:                 true,
 		Optimizations:            OptimizationsAll,
+		Encode:                   EncodeAuto,
 		MaxConcurrency:           256,
 		MaxPendingBytes:          defaultPendingBytes,
 		MaxWaitingBytes:          defaultPendingBytes,
@@ -88,8 +102,14 @@ func createDefaultConfig() component.Config {
 	}
 }
 
-// Unmarshal lets defaults yield to explicit values, so that a stock configuration with few keys keeps its meaning.
+// Unmarshal lets defaults yield to explicit values, so that a stock configuration with few keys keeps its meaning. `encode` is a boolean or
+// a word.
 func (cfg *Config) Unmarshal(conf *confmap.Conf) error {
+	if b, isBool := conf.Get("encode").(bool); isBool {
+		if err := conf.Merge(confmap.NewFromStringMap(map[string]any{"encode": fmt.Sprint(b)})); err != nil {
+			return err
+		}
+	}
 	if err := conf.Unmarshal(cfg); err != nil {
 		return err
 	}
@@ -129,6 +149,11 @@ func (cfg *Config) explicitMin(isDefault func(string) bool) uint32 {
 		return 0
 	}
 	return cfg.SendBatchMinSize
+}
+
+// encodes reports whether decoded calls are encoded on arrival.
+func (cfg *Config) encodes() bool {
+	return cfg.Encode == EncodeVerified && cfg.Optimizations == OptimizationsAll
 }
 
 // trigger returns the number of items at which a fixed batch leaves; 1 makes every call its own batch.
@@ -179,6 +204,11 @@ func (cfg *Config) Validate() error {
 		}
 	default:
 		fault("optimizations must be %q or %q, found %q", OptimizationsAll, OptimizationsNone, cfg.Optimizations)
+	}
+	switch cfg.Encode {
+	case EncodeAuto, EncodeNever, EncodeVerified:
+	default:
+		fault("encode must be auto or false, found %q", cfg.Encode)
 	}
 	faults = append(faults, duplicateKeys(cfg.MetadataKeys)...)
 	return errors.Join(faults...)

@@ -34,7 +34,7 @@ func TestConfiguration(t *testing.T) {
 		"defaults": defaults(func(*Config) {}),
 		"every_key": {
 			Timeout: 50 * time.Millisecond, SendBatchSize: 200, SendBatchMinSize: 20, SendBatchMaxSize: 1000, SendBatchMaxBytes: 1 << 20,
-			Adaptive: false, Optimizations: OptimizationsAll, MaxConcurrency: 16, MaxPendingBytes: 8 << 20, MaxWaitingBytes: 4 << 20,
+			Adaptive: false, Optimizations: OptimizationsAll, Encode: EncodeNever, MaxConcurrency: 16, MaxPendingBytes: 8 << 20, MaxWaitingBytes: 4 << 20,
 			BlockOnOverflow: false, WaitForResult: false, MaxWait: 5 * time.Second, ShutdownTimeout: 3 * time.Second,
 			MetadataKeys: []string{"tenant", "Token"}, MetadataCardinalityLimit: 10,
 		},
@@ -71,6 +71,7 @@ func TestAllFaultsAreReportedTogether(t *testing.T) {
 		"max_wait must be greater than 0, found 0s",
 		"shutdown_timeout must be greater than 0, found -1ns",
 		`optimizations must be "all" or "none", found "some"`,
+		`encode must be auto or false, found "true"`,
 		`metadata_keys must be distinct (case-insensitive), found "tenant" twice`,
 	} {
 		assert.ErrorContains(t, err, fault)

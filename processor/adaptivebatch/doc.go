@@ -7,3 +7,4 @@
 package adaptivebatch
 
 //go:generate mdatagen metadata.yaml
+//go:generate go run ./internal/simulate/cmd/plot docs

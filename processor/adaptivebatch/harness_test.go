@@ -25,10 +25,14 @@ import (
 // roundTrip is how long the tests' backends take; long enough not to be taken for an asynchronous queue.
 const roundTrip = 10 * time.Millisecond
 
-// eachPath runs a behaviour's test in virtual time, with decoded telemetry and with requests as bytes.
+// arrivalKind are decoded calls that are encoded on arrival.
+const arrivalKind payloadKind = 'a'
+
+// eachPath runs a behaviour's test in virtual time, with decoded telemetry, with requests as bytes, and with decoded telemetry that
+// becomes bytes on arrival.
 func eachPath(t *testing.T, test func(t *testing.T, path payloadKind)) {
 	t.Helper()
-	for name, path := range map[string]payloadKind{"decoded": decodedKind, "bytes": encodedKind} {
+	for name, path := range map[string]payloadKind{"decoded": decodedKind, "bytes": encodedKind, "encoded on arrival": arrivalKind} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, path) })
 		})
@@ -159,6 +163,9 @@ func start(t *testing.T, path payloadKind, next consumer.Traces, configure func(
 func startWith(t *testing.T, path payloadKind, set processor.Settings, next consumer.Traces, configure func(*Config)) *underTest {
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
+	if path == arrivalKind {
+		cfg.Encode = EncodeVerified
+	}
 	if configure != nil {
 		configure(cfg)
 	}
@@ -174,7 +181,7 @@ func startWith(t *testing.T, path payloadKind, set processor.Settings, next cons
 // send sends n spans from number first on and waits for the answer.
 func (u *underTest) send(ctx context.Context, first, n int) error {
 	td := numbered(first, n)
-	if u.path == decodedKind {
+	if u.path != encodedKind {
 		return u.ConsumeTraces(ctx, td)
 	}
 	request, err := wire.FromTraces(td, mem.NopBufferPool{})
@@ -215,6 +222,9 @@ func (u *underTest) requireEmpty() {
 	assert.Zero(u.t, u.waitingCalls, "waiting calls")
 	assert.Zero(u.t, u.inFlight, "exports in flight, and waiting for their retry")
 	assert.Zero(u.t, u.held.length, "held calls")
+	if u.buffers != nil {
+		assert.Zero(u.t, u.buffers.Stats().InUse, "buffers")
+	}
 	for _, s := range u.streams {
 		assert.True(u.t, s.idle(), "stream %q is idle", s.key)
 		assert.Zero(u.t, s.items, "items in the queue")

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
 // logsProcessor carries logs.
@@ -24,6 +25,9 @@ func newLogs(b *batcher, next consumer.Logs) *logsProcessor {
 		move:      func(to, from plog.Logs) { from.ResourceLogs().MoveAndAppendTo(to.ResourceLogs()) },
 		copyOf:    copyLogs,
 		cut:       cutLogs,
+		empty:     plog.NewLogs,
+		encode:    wire.FromLogs,
+		decode:    (*wire.Request).Logs,
 		consume:   next.ConsumeLogs,
 		mutates:   next.Capabilities().MutatesData,
 	}}
@@ -37,9 +41,9 @@ func (p *logsProcessor) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 		return err
 	}
 	if request != nil {
-		return p.consume(ctx, newEncoded(request, p.sendMarker), encodedKind)
+		return p.consume(ctx, newEncoded(request, p.sendMarker), encodedKind, nil)
 	}
-	return p.consume(ctx, p.signal.payload(ld), decodedKind)
+	return consumeDecoded(ctx, p.batcher, &p.signal, ld, p.sendMarker)
 }
 
 func (p *logsProcessor) sendMarker(ctx context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
 // metricsProcessor carries metrics.
@@ -24,6 +25,9 @@ func newMetrics(b *batcher, next consumer.Metrics) *metricsProcessor {
 		move:      func(to, from pmetric.Metrics) { from.ResourceMetrics().MoveAndAppendTo(to.ResourceMetrics()) },
 		copyOf:    copyMetrics,
 		cut:       cutMetrics,
+		empty:     pmetric.NewMetrics,
+		encode:    wire.FromMetrics,
+		decode:    (*wire.Request).Metrics,
 		consume:   next.ConsumeMetrics,
 		mutates:   next.Capabilities().MutatesData,
 	}}
@@ -37,9 +41,9 @@ func (p *metricsProcessor) ConsumeMetrics(ctx context.Context, md pmetric.Metric
 		return err
 	}
 	if request != nil {
-		return p.consume(ctx, newEncoded(request, p.sendMarker), encodedKind)
+		return p.consume(ctx, newEncoded(request, p.sendMarker), encodedKind, nil)
 	}
-	return p.consume(ctx, p.signal.payload(md), decodedKind)
+	return consumeDecoded(ctx, p.batcher, &p.signal, md, p.sendMarker)
 }
 
 func (p *metricsProcessor) sendMarker(ctx context.Context) error {

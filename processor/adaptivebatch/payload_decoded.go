@@ -1,6 +1,12 @@
 package adaptivebatch
 
-import "context"
+import (
+	"context"
+
+	"google.golang.org/grpc/mem"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
+)
 
 // decodedSignal is what the carrying of one signal's pdata needs to know of it. T is a pdata value such as ptrace.Traces.
 type decodedSignal[T any] struct {
@@ -14,7 +20,11 @@ type decodedSignal[T any] struct {
 	// copyOf returns a copy of the entries [from, to).
 	copyOf func(data T, from, to int) T
 	// cut moves the first n items to a new value, with copies of their resource and scope.
-	cut     func(data T, n int) T
+	cut func(data T, n int) T
+	// empty, encode and decode are for calls that are encoded on arrival.
+	empty   func() T
+	encode  func(T, mem.BufferPool) (*wire.Request, error)
+	decode  func(*wire.Request) (T, error)
 	consume func(ctx context.Context, data T) error
 	// mutates says that what is handed to consume may be changed, also when it then fails.
 	mutates bool

@@ -9,7 +9,12 @@ import (
 )
 
 // Start does nothing: there is no work before the first call.
-func (*batcher) Start(context.Context, component.Host) error { return nil }
+func (b *batcher) Start(context.Context, component.Host) error {
+	if b.cfg.encodes() {
+		b.logger.Info("Calls are encoded on arrival: nothing behind this processor looks into them.")
+	}
+	return nil
+}
 
 // cancelGrace is how long a cancelled export may take to return.
 const cancelGrace = time.Second
@@ -20,6 +25,9 @@ func (b *batcher) Shutdown(ctx context.Context) error {
 	b.beginShutdown()
 	defer b.cancelBase()
 	defer b.telemetry.shutdown()
+	if b.buffers != nil {
+		defer b.buffers.Close()
+	}
 	deadline := time.NewTimer(b.cfg.ShutdownTimeout)
 	defer deadline.Stop()
 	select {

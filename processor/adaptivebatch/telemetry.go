@@ -108,6 +108,7 @@ func (t *telemetry) observe(b *batcher) error {
 		value    func() int64
 	}{
 		{t.builder.RegisterProcessorAdaptivebatchPendingBytesCallback, func() int64 { return b.pending }},
+		{t.builder.RegisterProcessorAdaptivebatchBufferSizeCallback, b.bufferSize},
 		{t.builder.RegisterProcessorAdaptivebatchPendingBytesLimitCallback, func() int64 { return b.cfg.MaxPendingBytes }},
 		{t.builder.RegisterProcessorAdaptivebatchWaitingBytesCallback, func() int64 { return b.waitingBytes }},
 		{t.builder.RegisterProcessorAdaptivebatchWaitingBytesLimitCallback, func() int64 { return b.cfg.MaxWaitingBytes }},

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
 // tracesProcessor carries traces.
@@ -24,6 +25,9 @@ func newTraces(b *batcher, next consumer.Traces) *tracesProcessor {
 		move:      func(to, from ptrace.Traces) { from.ResourceSpans().MoveAndAppendTo(to.ResourceSpans()) },
 		copyOf:    copyTraces,
 		cut:       cutTraces,
+		empty:     ptrace.NewTraces,
+		encode:    wire.FromTraces,
+		decode:    (*wire.Request).Traces,
 		consume:   next.ConsumeTraces,
 		mutates:   next.Capabilities().MutatesData,
 	}}
@@ -37,9 +41,9 @@ func (p *tracesProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) e
 		return err
 	}
 	if request != nil {
-		return p.consume(ctx, newEncoded(request, p.sendMarker), encodedKind)
+		return p.consume(ctx, newEncoded(request, p.sendMarker), encodedKind, nil)
 	}
-	return p.consume(ctx, p.signal.payload(td), decodedKind)
+	return consumeDecoded(ctx, p.batcher, &p.signal, td, p.sendMarker)
 }
 
 func (p *tracesProcessor) sendMarker(ctx context.Context) error {

@@ -173,10 +173,17 @@ func TestHTTPTellsWhenToRetry(t *testing.T) {
 		r := start(t, defaultConfig(decode))
 		s := samples(t)[0]
 		for _, c := range []struct {
-			code codes.Code
-			want string
-		}{{codes.Unavailable, "13"}, {codes.ResourceExhausted, "13"}, {codes.InvalidArgument, ""}} {
-			r.sink.refuseWith(throttled(t, c.code, 13*time.Second))
+			code  codes.Code
+			delay time.Duration
+			want  string
+		}{
+			{codes.Unavailable, 13 * time.Second, "13"},
+			{codes.ResourceExhausted, 13 * time.Second, "13"},
+			{codes.ResourceExhausted, 0, "0"},
+			{codes.InvalidArgument, 13 * time.Second, ""},
+			{codes.Unknown, 13 * time.Second, ""},
+		} {
+			r.sink.refuseWith(throttled(t, c.code, c.delay))
 			answer, _ := post(t, r.http, s.path, typeProto, "", s.proto)
 			assert.Equal(t, c.want, answer.Header.Get("Retry-After"))
 		}
@@ -184,29 +191,31 @@ func TestHTTPTellsWhenToRetry(t *testing.T) {
 }
 
 func TestHTTPRefusesWhatIsNotOTLP(t *testing.T) {
-	const method = "405 method not allowed, supported: [POST]"
-	const media = "415 unsupported media type, supported: [application/json, application/x-protobuf]"
-	r := start(t, defaultConfig(DecodeVerified))
-	for _, s := range samples(t) {
-		for _, c := range []struct {
-			method, contentType string
-			code                int
-			text                string
-		}{
-			{http.MethodPost, "", 415, media},
-			{http.MethodPost, "invalid", 415, media},
-			{http.MethodPost, "text/plain", 415, media},
-			{http.MethodGet, typeJSON, 405, method},
-			{http.MethodPatch, typeJSON, 405, method},
-		} {
-			answer, text := do(t, c.method, r.http, s.path, http.Header{"Content-Type": {c.contentType}}, []byte("1234"))
-			assert.Equal(t, c.code, answer.StatusCode)
-			assert.Equal(t, "text/plain", answer.Header.Get("Content-Type"))
-			assert.Equal(t, c.text, string(text))
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		const method = "405 method not allowed, supported: [POST]"
+		const media = "415 unsupported media type, supported: [application/json, application/x-protobuf]"
+		r := start(t, defaultConfig(decode))
+		for _, s := range samples(t) {
+			for _, c := range []struct {
+				method, contentType string
+				code                int
+				text                string
+			}{
+				{http.MethodPost, "", 415, media},
+				{http.MethodPost, "invalid", 415, media},
+				{http.MethodPost, "text/plain", 415, media},
+				{http.MethodGet, typeJSON, 405, method},
+				{http.MethodPatch, typeJSON, 405, method},
+			} {
+				answer, text := do(t, c.method, r.http, s.path, http.Header{"Content-Type": {c.contentType}}, []byte("1234"))
+				assert.Equal(t, c.code, answer.StatusCode)
+				assert.Equal(t, "text/plain", answer.Header.Get("Content-Type"))
+				assert.Equal(t, c.text, string(text))
+			}
 		}
-	}
-	answer, _ := post(t, r.http, "/v1/unknown", typeProto, "", nil)
-	assert.Equal(t, http.StatusNotFound, answer.StatusCode)
+		answer, _ := post(t, r.http, "/v1/unknown", typeProto, "", nil)
+		assert.Equal(t, http.StatusNotFound, answer.StatusCode)
+	})
 }
 
 func TestHTTPRefusesMalformedRequestsAndGoesOn(t *testing.T) {
@@ -229,26 +238,28 @@ func TestHTTPRefusesMalformedRequestsAndGoesOn(t *testing.T) {
 }
 
 func TestHTTPRefusesBrokenCompressionInTheClientsEncoding(t *testing.T) {
-	r := start(t, defaultConfig(DecodeVerified))
-	for encoding, text := range map[string]string{
-		"gzip":   "gzip: invalid header",
-		"zstd":   "invalid input: magic number mismatch",
-		"foobar": "unsupported Content-Encoding: foobar",
-	} {
-		for _, contentType := range []string{typeProto, typeJSON} {
-			answer, body := post(t, r.http, "/v1/traces", contentType, encoding, []byte(`{"key": "value"}`))
-			assert.Equal(t, 400, answer.StatusCode)
-			assert.Equal(t, contentType, answer.Header.Get("Content-Type"))
-			requireStatus(t, contentType, status.New(codes.InvalidArgument, text), body)
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		r := start(t, defaultConfig(decode))
+		for encoding, text := range map[string]string{
+			"gzip":   "gzip: invalid header",
+			"zstd":   "invalid input: magic number mismatch",
+			"foobar": "unsupported Content-Encoding: foobar",
+		} {
+			for _, contentType := range []string{typeProto, typeJSON} {
+				answer, body := post(t, r.http, "/v1/traces", contentType, encoding, []byte(`{"key": "value"}`))
+				assert.Equal(t, 400, answer.StatusCode)
+				assert.Equal(t, contentType, answer.Header.Get("Content-Type"))
+				requireStatus(t, contentType, status.New(codes.InvalidArgument, text), body)
+			}
 		}
-	}
-	answer, body := post(t, r.http, "/v1/traces", typeProto, "br", []byte(`{"key": "value"}`))
-	assert.Equal(t, 400, answer.StatusCode, string(body))
-	answer, body = post(t, r.http, "/v1/traces", "text/plain", "gzip", []byte(`no`))
-	assert.Equal(t, 500, answer.StatusCode)
-	assert.Equal(t, string(fallbackAnswer), string(body))
-	answer, _ = post(t, r.http, "/v1/traces", "", "gzip", []byte(`no`))
-	assert.Equal(t, typeJSON, answer.Header.Get("Content-Type"))
+		answer, body := post(t, r.http, "/v1/traces", typeProto, "br", []byte(`{"key": "value"}`))
+		assert.Equal(t, 400, answer.StatusCode, string(body))
+		answer, body = post(t, r.http, "/v1/traces", "text/plain", "gzip", []byte(`no`))
+		assert.Equal(t, 500, answer.StatusCode)
+		assert.Equal(t, string(fallbackAnswer), string(body))
+		answer, _ = post(t, r.http, "/v1/traces", "", "gzip", []byte(`no`))
+		assert.Equal(t, typeJSON, answer.Header.Get("Content-Type"))
+	})
 }
 
 func TestHTTPRefusesATruncatedBody(t *testing.T) {
@@ -293,14 +304,16 @@ func TestHTTPBoundsTheBodySize(t *testing.T) {
 }
 
 func TestHTTPServesOnlyTheAlgorithmsConfigured(t *testing.T) {
-	cfg := defaultConfig(DecodeVerified)
-	cfg.Protocols.HTTP.Get().ServerConfig.CompressionAlgorithms = []string{"", "br"}
-	r := start(t, cfg)
-	s := samples(t)[0]
-	for algorithm, code := range map[string]int{"": 200, "br": 200, "gzip": 400, "zstd": 400} {
-		answer, _ := post(t, r.http, s.path, typeProto, algorithm, compress(t, algorithm, s.proto))
-		assert.Equal(t, code, answer.StatusCode, algorithm)
-	}
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		cfg := defaultConfig(decode)
+		cfg.Protocols.HTTP.Get().ServerConfig.CompressionAlgorithms = []string{"", "br"}
+		r := start(t, cfg)
+		s := samples(t)[0]
+		for algorithm, code := range map[string]int{"": 200, "br": 200, "gzip": 400, "zstd": 400} {
+			answer, _ := post(t, r.http, s.path, typeProto, algorithm, compress(t, algorithm, s.proto))
+			assert.Equal(t, code, answer.StatusCode, algorithm)
+		}
+	})
 }
 
 func TestHTTPServesConfiguredPathsAndPassesMetadataOn(t *testing.T) {

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/http"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -78,6 +80,59 @@ func TestMutualTLSAdmitsOnlyClientsWithACertificate(t *testing.T) {
 			c.CloseIdleConnections()
 		}
 		assert.Len(t, r.sink.AllTraces(), 2)
+	})
+}
+
+// A server certificate and an authority of the clients that are exchanged on disk come into use without a restart, on connections
+// made from then on.
+func TestCertificatesAreReloaded(t *testing.T) {
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		first, second := newAuthority(t), newAuthority(t)
+		server := configoptional.Some(configtls.ServerConfig{
+			Config:       configtls.Config{CertFile: first.serverCert, KeyFile: first.serverKey, ReloadInterval: time.Millisecond},
+			ClientCAFile: first.caFile, ReloadClientCAFile: true,
+		})
+		cfg := defaultConfig(decode)
+		cfg.Protocols.GRPC.Get().TLS = server
+		cfg.Protocols.HTTP.Get().ServerConfig.TLS = server
+		r := start(t, cfg)
+		s := samples(t)[0]
+		send := func(ca authority) (overGRPC, overHTTP error) {
+			client := &tls.Config{RootCAs: ca.pool, ServerName: "localhost", Certificates: []tls.Certificate{ca.client}}
+			cc, err := grpc.NewClient(r.grpc, grpc.WithTransportCredentials(credentials.NewTLS(client)))
+			require.NoError(t, err)
+			defer cc.Close()
+			overGRPC = s.export(within(t), cc)
+			c := &http.Client{Transport: &http.Transport{TLSClientConfig: client, ForceAttemptHTTP2: true}}
+			defer c.CloseIdleConnections()
+			answer, overHTTP := c.Post("https://"+r.http+s.path, typeProto, bytesReader(s.proto))
+			if overHTTP == nil {
+				require.NoError(t, answer.Body.Close())
+				assert.Equal(t, 200, answer.StatusCode)
+			}
+			return overGRPC, overHTTP
+		}
+		overGRPC, overHTTP := send(first)
+		require.NoError(t, errors.Join(overGRPC, overHTTP))
+		overGRPC, overHTTP = send(second)
+		require.Error(t, overGRPC)
+		require.Error(t, overHTTP)
+
+		for from, to := range map[string]string{
+			second.caFile: first.caFile, second.serverCert: first.serverCert, second.serverKey: first.serverKey,
+		} {
+			b, err := os.ReadFile(from)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(to, b, 0o600))
+		}
+		// The authority's file is looked at once a second.
+		require.Eventually(t, func() bool {
+			overGRPC, overHTTP = send(second)
+			return overGRPC == nil && overHTTP == nil
+		}, 10*time.Second, 50*time.Millisecond)
+		overGRPC, overHTTP = send(first)
+		require.Error(t, overGRPC)
+		require.Error(t, overHTTP)
 	})
 }
 

@@ -4,8 +4,8 @@
 set -euo pipefail
 
 # command:package. gcc: the race detector links with cgo; chromium: the tests look at the pages;
-# prometheus (with promtool): the tests compare with it.
-needed=(gcc:gcc chromium:chromium prometheus:prometheus)
+# prometheus (with promtool) and prometheus-alertmanager: the tests compare with them.
+needed=(gcc:gcc chromium:chromium prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager)
 missing=()
 for pair in "${needed[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
@@ -22,3 +22,7 @@ fi
 echo "installing ${missing[*]}"
 "${root[@]}" apt-get update -qq
 DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+# Their services, where there are any, would take the ports of the alert page and of its cluster.
+for package in "${missing[@]}"; do
+  case $package in prometheus*) "${root[@]}" systemctl disable --now "$package" >/dev/null 2>&1 || true ;; esac
+done

@@ -78,19 +78,27 @@ func newFlags(name string, stderr io.Writer) *flag.FlagSet {
 	return flags
 }
 
-// parse marks what flag has reported already.
-func parse(flags *flag.FlagSet, args []string) error {
-	err := flags.Parse(args)
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		return fmt.Errorf("%w; %w", err, errUsage)
+// parse returns what is no flag. Flags may stand before it, after it and between.
+func parse(flags *flag.FlagSet, args []string) (names []string, err error) {
+	for {
+		switch err := flags.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, err
+		case err != nil:
+			return nil, fmt.Errorf("%w; %w", err, errUsage)
+		}
+		if flags.NArg() == 0 {
+			return names, nil
+		}
+		names = append(names, flags.Arg(0))
+		args = flags.Args()[1:]
 	}
-	return err
 }
 
 func list(args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("list", stderr)
 	scenarios := flags.String("scenarios", "scenarios", "folder of the scenarios")
-	if err := parse(flags, args); err != nil {
+	if _, err := parse(flags, args); err != nil {
 		return err
 	}
 	all, err := scenario.Load(*scenarios)
@@ -109,14 +117,15 @@ const worseBy = 0.05
 
 func compare(args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("compare", stderr)
-	if err := parse(flags, args); err != nil {
+	paths, err := parse(flags, args)
+	if err != nil {
 		return err
 	}
-	if flags.NArg() != 2 {
-		return fmt.Errorf("compare needs two results, found %d; %w", flags.NArg(), errUsage)
+	if len(paths) != 2 {
+		return fmt.Errorf("compare needs two results, found %d; %w", len(paths), errUsage)
 	}
-	before, errBefore := result.Read(flags.Arg(0))
-	after, errAfter := result.Read(flags.Arg(1))
+	before, errBefore := result.Read(paths[0])
+	after, errAfter := result.Read(paths[1])
 	if err := errors.Join(errBefore, errAfter); err != nil {
 		return err
 	}
@@ -143,21 +152,23 @@ func rewrite(args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("report", stderr)
 	dir := flags.String("out", ".", "folder to write report.md, report.html and benchmark.txt to")
 	title := flags.String("title", "Load test", "heading of the report")
-	if err := parse(flags, args); err != nil {
-		return err
-	}
-	if flags.NArg() == 0 {
-		return fmt.Errorf("report needs the JSON of a run; %w", errUsage)
-	}
-	merged, err := result.Read(flags.Arg(0))
+	paths, err := parse(flags, args)
 	if err != nil {
 		return err
 	}
-	for _, path := range flags.Args()[1:] {
+	if len(paths) == 0 {
+		return fmt.Errorf("report needs the JSON of a run; %w", errUsage)
+	}
+	merged, err := result.Read(paths[0])
+	if err != nil {
+		return err
+	}
+	for _, path := range paths[1:] {
 		more, err := result.Read(path)
 		if err != nil {
 			return err
 		}
+		merged.Command += "`, `" + more.Command // a line of code each in the report
 		merged.Cases = append(merged.Cases, more.Cases...)
 		merged.Skipped = append(merged.Skipped, more.Skipped...)
 	}

@@ -43,7 +43,7 @@ func (p programs) Set(value string) error {
 type runFlags struct {
 	scenarios, contendersFile, out string
 	contenders, filter             string
-	rounds                         int
+	rounds, kills                  int
 	duration                       time.Duration
 	programs                       programs
 	quiet                          bool
@@ -62,15 +62,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.StringVar(&f.out, "out", "", "folder for results (default results/TIME)")
 	flags.IntVar(&f.rounds, "rounds", 0, "run each case this often instead")
 	flags.DurationVar(&f.duration, "duration", 0, "measure this long instead; a soak's length")
+	flags.IntVar(&f.kills, "kills", 0, "kill the Collector this often instead, in a scenario that does")
 	flags.Var(f.programs, "program", "`NAME=PATH` of a contender's program; may be repeated")
 	flags.BoolVar(&f.quiet, "quiet", false, "no progress bar")
-	if err := parse(flags, args); err != nil {
+	names, err := parse(flags, args)
+	if err != nil {
 		return err
 	}
-	if flags.NArg() == 0 {
+	if len(names) == 0 {
 		return fmt.Errorf("run needs the name of a scenario or suite; %w", errUsage)
 	}
-	cases, contenders, err := f.cases(flags.Args())
+	cases, contenders, err := f.cases(names)
 	if err != nil {
 		return err
 	}
@@ -121,6 +123,12 @@ func (f *runFlags) cases(wanted []string) ([]scenario.Case, map[string]scenario.
 		}
 		if f.duration > 0 {
 			s.Load.Duration = f.duration
+		}
+		if f.kills > 0 && s.Kills > 0 {
+			s.Kills = f.kills
+		}
+		if err := s.Validate(); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w; %w", s.Name, err, errUsage)
 		}
 		for _, c := range s.Cases() {
 			if filter.MatchString(c.ID) {

@@ -87,8 +87,16 @@ func expand(settings Settings) (string, error) {
 	return path, os.WriteFile(path, []byte(strings.NewReplacer(pairs...).Replace(string(content))), 0o600)
 }
 
-// Restart starts the process again after it ended.
+// Restart starts the process again after it ended, and waits until it is ready.
 func (p *Process) Restart() error {
+	if err := p.Launch(); err != nil {
+		return err
+	}
+	return p.WaitReady()
+}
+
+// Launch starts the process again after it ended, and does not wait until it is ready.
+func (p *Process) Launch() error {
 	cmd := exec.Command(p.args[0], p.args[1:]...)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.Env = os.Environ()
@@ -119,6 +127,14 @@ func (p *Process) Restart() error {
 	}
 	p.mu.Lock()
 	p.cmd, p.exited = cmd, exited
+	p.mu.Unlock()
+	return nil
+}
+
+// WaitReady waits until the process accepts connections. One that does not is killed.
+func (p *Process) WaitReady() error {
+	p.mu.Lock()
+	exited := p.exited
 	p.mu.Unlock()
 	if err := p.waitReady(exited); err != nil {
 		return errors.Join(err, p.Kill())

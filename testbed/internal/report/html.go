@@ -16,11 +16,12 @@ var pageText string
 var page = template.Must(template.New("page").Parse(pageText))
 
 type pageData struct {
-	Title  string
-	Facts  []string
-	Broken []string
-	Cases  []pageCase
-	Colors [colors]struct{}
+	Title     string
+	Summaries []summary
+	Facts     []string
+	Broken    []string
+	Cases     []pageCase
+	Colors    [colors]struct{}
 }
 
 // colors is how many the page defines; contenders beyond begin anew.
@@ -43,7 +44,7 @@ type key struct {
 
 // HTML writes one page that needs nothing else: tables, and plots of latency, throughput, memory and ratios.
 func HTML(w io.Writer, title string, r *result.Report) error {
-	data := pageData{Title: title, Facts: facts(r), Broken: r.Broken()}
+	data := pageData{Title: title, Facts: facts(r), Summaries: summaries(r), Broken: r.Broken()}
 	for i := range r.Cases {
 		data.Cases = append(data.Cases, newPageCase(&r.Cases[i]))
 	}
@@ -60,7 +61,7 @@ func newPageCase(c *result.Case) pageCase {
 	}
 	for _, svg := range []template.HTML{
 		latencyPlot(c), seriesPlot(c, "Items a second at the backend", count, func(s *result.Sample) float64 { return s.Received }),
-		seriesPlot(c, "Anonymous memory", bytes, func(s *result.Sample) float64 { return float64(s.Anonymous) }), ratiosPlot(c),
+		seriesPlot(c, "Anonymous memory, MiB", count, func(s *result.Sample) float64 { return float64(s.Anonymous) / (1 << 20) }), ratiosPlot(c),
 	} {
 		if svg != "" {
 			p.Plots = append(p.Plots, svg)
@@ -79,7 +80,7 @@ func middle(contender *result.Contender) *result.Measurement {
 
 func latencyPlot(c *result.Case) template.HTML {
 	p := plot{title: "Latency by percentile", xLabel: "percentile (evenly spaced)", yLog: true, yFormat: duration}
-	shown := map[float64]string{0: "0", 50: "50", 90: "90", 99: "99", 99.9: "99.9", 99.99: "99.99", 100: "100"}
+	shown := map[float64]string{0: "0", 50: "50", 90: "90", 99: "99", 99.9: "99.9", 100: "100"}
 	for i := range c.Contenders {
 		m := middle(&c.Contenders[i])
 		if m == nil || len(m.Latency.Curve) == 0 {
@@ -88,7 +89,7 @@ func latencyPlot(c *result.Case) template.HTML {
 		l := line{color: i % colors}
 		p.xTicks = nil
 		for at, q := range m.Latency.Curve {
-			l.points = append(l.points, xy{float64(at), max(1, float64(q.Value))})
+			l.points = append(l.points, xy{float64(at), max(float64(time.Microsecond), float64(q.Value))})
 			if label, ok := shown[q.Percentile]; ok {
 				p.xTicks = append(p.xTicks, tick{float64(at), label})
 			}
@@ -136,8 +137,6 @@ func ratiosPlot(c *result.Case) template.HTML {
 
 func duration(ns float64) string { return Duration(time.Duration(ns)) }
 
-func bytes(v float64) string { return mebibytes(v) + " MiB" }
-
 func count(v float64) string {
 	switch {
 	case v >= 1e6:
@@ -145,6 +144,6 @@ func count(v float64) string {
 	case v >= 1e3:
 		return fmt.Sprintf("%gk", v/1e3)
 	default:
-		return fmt.Sprintf("%g", v)
+		return fmt.Sprintf("%.6g", v)
 	}
 }

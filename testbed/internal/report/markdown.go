@@ -20,7 +20,12 @@ func Markdown(w io.Writer, title string, r *result.Report) error {
 		fmt.Fprintf(&b, "- %s\n", line)
 	}
 	b.WriteString("\nEach figure is the median of the rounds; a ratio is the median of the ratios of each round, with its range. Lost, duplicate\n" +
-		"and refused items are of all rounds together. CPU counts the Collector's user and system time.\n")
+		"and refused items are of all rounds together. CPU counts the Collector's user and system time; the driver is the\n" +
+		"generator and the backend together.\n")
+	for _, s := range summaries(r) {
+		fmt.Fprintf(&b, "\n## %s\n", s.Title)
+		table(&b, s.Columns, s.Rows)
+	}
 	for i := range r.Cases {
 		caseTable(&b, &r.Cases[i])
 	}
@@ -56,7 +61,7 @@ func facts(r *result.Report) []string {
 // The headings of a case's two tables; costRow and deliveryRow fill them.
 var (
 	costColumns = []string{
-		"Contender", "CPU s per million", "against the first", "Wire B/item", "Items/export", "Items/s", "Peak anonymous MiB", "Peak RSS MiB", "Notes",
+		"Contender", "CPU s per million", "against the first", "Driver's CPU s per million", "Wire B/item", "Items/export", "Items/s", "Peak anonymous MiB", "Peak RSS MiB", "Notes",
 	}
 	deliveryColumns = []string{
 		"Contender", "Acknowledged means", "P50", "P95", "P99", "Max", "Mean", "Std. dev.", "Outliers", "Lost", "Duplicate", "Refused",
@@ -65,18 +70,20 @@ var (
 
 func caseTable(b *strings.Builder, c *result.Case) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n\n%s\n", c.ID, c.Description, caseLine(c))
-	heading(b, costColumns)
+	var cost, delivery [][]string
 	for i := range c.Contenders {
-		fmt.Fprintf(b, "| %s |\n", strings.Join(costRow(c, &c.Contenders[i]), " | "))
+		cost = append(cost, costRow(c, &c.Contenders[i]))
+		delivery = append(delivery, deliveryRow(&c.Contenders[i]))
 	}
-	heading(b, deliveryColumns)
-	for i := range c.Contenders {
-		fmt.Fprintf(b, "| %s |\n", strings.Join(deliveryRow(&c.Contenders[i]), " | "))
-	}
+	table(b, costColumns, cost)
+	table(b, deliveryColumns, delivery)
 }
 
-func heading(b *strings.Builder, columns []string) {
+func table(b *strings.Builder, columns []string, rows [][]string) {
 	fmt.Fprintf(b, "\n| %s |\n|%s\n", strings.Join(columns, " | "), strings.Repeat(" --- |", len(columns)))
+	for _, row := range rows {
+		fmt.Fprintf(b, "| %s |\n", strings.Join(row, " | "))
+	}
 }
 
 func caseLine(c *result.Case) string {
@@ -99,6 +106,7 @@ func costRow(c *result.Case, contender *result.Contender) []string {
 	return []string{
 		contender.Title,
 		fmt.Sprintf("%.2f", median(contender, result.CPU.Of)), ratio,
+		fmt.Sprintf("%.2f", median(contender, result.Driver.Of)),
 		fmt.Sprintf("%.1f", median(contender, result.Wire.Of)),
 		fmt.Sprintf("%.0f", median(contender, func(m *result.Measurement) float64 { return m.ItemsPerExport })),
 		fmt.Sprintf("%.0f", median(contender, result.Throughput.Of)),

@@ -5,17 +5,20 @@ import (
 	"html"
 	"html/template"
 	"math"
+	"slices"
 	"strings"
 )
 
 // Size of a plot and of the room for its labels, in the units of its view box: the page scales it.
 const (
-	plotWidth, plotHeight     = 460.0, 260.0
-	marginLeft, marginRight   = 64.0, 12.0
-	marginTop, marginBottom   = 28.0, 38.0
-	innerWidth, innerHeight   = plotWidth - marginLeft - marginRight, plotHeight - marginTop - marginBottom
-	maxTicks                  = 5
-	ratioRow, ratioLabelWidth = 22.0, 190.0
+	plotWidth, plotHeight   = 460.0, 260.0
+	marginLeft, marginRight = 64.0, 12.0
+	marginTop, marginBottom = 28.0, 38.0
+	innerWidth, innerHeight = plotWidth - marginLeft - marginRight, plotHeight - marginTop - marginBottom
+	maxTicks                = 5
+	ratioRow                = 22.0
+	// letterWidth is what a letter of the plots' font takes at most on average.
+	letterWidth = 6.6
 )
 
 type xy struct{ x, y float64 }
@@ -65,7 +68,7 @@ func (p *plot) svg() template.HTML {
 	ticks := p.xTicks
 	if ticks == nil {
 		for _, t := range yTicks(xMin, xMax, false) {
-			ticks = append(ticks, tick{t, fmt.Sprintf("%g", t)})
+			ticks = append(ticks, tick{t, fmt.Sprintf("%.6g", t)})
 		}
 	}
 	for _, t := range ticks {
@@ -118,8 +121,8 @@ func yTicks(low, high float64, logarithmic bool) (ticks []float64) {
 			break
 		}
 	}
-	for v := math.Ceil(low/step) * step; v <= high; v += step {
-		ticks = append(ticks, v)
+	for i := math.Ceil(low / step); i*step <= high; i++ {
+		ticks = append(ticks, i*step)
 	}
 	return ticks
 }
@@ -134,25 +137,31 @@ type ratio struct {
 // ratioPlot draws each ratio as a point with its range, on a logarithmic axis around 1, so that half and double are as far.
 func ratioPlot(title string, rows []ratio) template.HTML {
 	low, high := 0.5, 2.0
+	labels := 0.0
 	for _, r := range rows {
 		low, high = min(low, r.low/1.1), max(high, r.top*1.1)
+		labels = max(labels, letterWidth*float64(len(r.label)))
 	}
 	if len(rows) == 0 || low <= 0 {
 		return ""
 	}
 	xScale := scale(low, high, true)
-	x := func(v float64) float64 { return ratioLabelWidth + (plotWidth-ratioLabelWidth-marginRight)*xScale(v) }
+	x := func(v float64) float64 { return labels + (plotWidth-labels-marginRight)*xScale(v) }
 	height := marginTop + ratioRow*float64(len(rows)) + 24
 
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, plotWidth, height, html.EscapeString(title))
 	fmt.Fprintf(&b, `<text class="title" x="4" y="16">%s</text>`, html.EscapeString(title))
-	last := math.Inf(-1)
-	for _, v := range []float64{0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100} {
-		if v < low || v > high || x(v)-last < 26 {
+	var drawn []float64
+	tooClose := func(v float64) bool {
+		return slices.ContainsFunc(drawn, func(other float64) bool { return math.Abs(x(v)-x(other)) < 28 })
+	}
+	// 1 comes first: it is the one that must not give way.
+	for _, v := range []float64{1, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 2, 5, 10, 20, 50, 100} {
+		if v < low || v > high || tooClose(v) {
 			continue
 		}
-		last = x(v)
+		drawn = append(drawn, v)
 		class := "grid"
 		if v == 1 {
 			class = "one"

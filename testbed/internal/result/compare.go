@@ -18,6 +18,7 @@ type Metric struct {
 // The figures that limits and plots use by name.
 var (
 	CPU        = Metric{Name: "CPU", Unit: "cpu-s/Mitem", Of: func(m *Measurement) float64 { return m.CPUPerMillion }}
+	Driver     = Metric{Name: "driver's CPU", Unit: "driver-cpu-s/Mitem", Of: func(m *Measurement) float64 { return m.DriverCPUPerMillion }}
 	Wire       = Metric{Name: "wire", Unit: "wire-B/item", Of: func(m *Measurement) float64 { return m.WireBytesPerItem }}
 	Anonymous  = Metric{Name: "peak anonymous", Unit: "anon-B", Of: func(m *Measurement) float64 { return float64(m.PeakAnonymous) }}
 	P99        = Metric{Name: "P99", Unit: "p99-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.P99) }}

@@ -26,6 +26,10 @@ func NewLatency(h *hdrhistogram.Histogram) Latency {
 		Outliers: outliers(h),
 	}
 	for _, percentile := range curvePercentiles {
+		if percentile == 0 { // which the library takes for nothing at all
+			l.Curve = append(l.Curve, Quantile{Value: time.Duration(h.Min()) * time.Microsecond})
+			continue
+		}
 		l.Curve = append(l.Curve, Quantile{Percentile: percentile, Value: at(percentile)})
 	}
 	return l

@@ -82,5 +82,11 @@ func ratios(contender, baseline *result.Contender, limits *scenario.Limits) (bro
 	}
 	check(result.CPU, limits.CPURatio)
 	check(result.Anonymous, limits.MemoryRatio)
+	if limits.DriverRatio > 0 && baseline != nil {
+		driver, collector := baseline.Spread(result.Driver).Median, baseline.Spread(result.CPU).Median
+		if driver > limits.DriverRatio*collector {
+			broken = append(broken, fmt.Sprintf("driver's CPU against %s: %.3f, at most %.3f", baseline.Name, driver/collector, limits.DriverRatio))
+		}
+	}
 	return broken
 }

@@ -165,6 +165,7 @@ func (t *trial) load(ctx context.Context) {
 		t.watch.begin(t)
 		t.generator.Measure(true)
 		side.Go(func() { t.runEvents(running) })
+		side.Go(func() { t.kill(running) })
 		<-running.Done()
 		t.watch.end(t)
 		t.generator.Measure(false)

@@ -44,6 +44,9 @@ type Scenario struct {
 	PoisonEvery uint64           `yaml:"poison_every"`
 	MaxStreams  uint32           `yaml:"max_streams"`
 	Events      []Event          `yaml:"events"`
+	// Kills ends the Collector this often with SIGKILL and starts it again, at moments that Seed decides: every other one within a
+	// second of the start, ready or not. Needs a second of load for each.
+	Kills int `yaml:"kills"`
 	// DiskMiB gives the persistent queue a disk of its own of this size. 0: a folder.
 	DiskMiB int `yaml:"disk_mib"`
 	// CheckContent has every item decoded and compared with what was sent.
@@ -97,6 +100,9 @@ type Limits struct {
 	// CPURatio and MemoryRatio bound CPU per item and peak anonymous memory, as shares of the first contender's.
 	CPURatio    float64 `yaml:"cpu_ratio"`
 	MemoryRatio float64 `yaml:"memory_ratio"`
+	// DriverRatio bounds the CPU of generator and backend together per item, as a share of what the first contender spends: a driver
+	// that costs more takes the processors away from what it measures.
+	DriverRatio float64 `yaml:"driver_ratio"`
 }
 
 // Default is what a scenario's file changes.
@@ -133,6 +139,14 @@ func (s *Scenario) Validate() error {
 	}
 	if s.DiskMiB < 0 {
 		bad("`disk_mib` must not be negative, found %d", s.DiskMiB)
+	}
+	switch {
+	case s.Kills < 0:
+		bad("`kills` must not be negative, found %d", s.Kills)
+	case s.Load.Duration < time.Duration(s.Kills)*time.Second:
+		bad("`load.duration` must be at least a second for each of the `kills`, found %s for %d", s.Load.Duration, s.Kills)
+	case s.Kills > 0 && len(s.Events) > 0:
+		bad("`kills` and `events` exclude each other")
 	}
 	for i, event := range s.Events {
 		if !slices.Contains([]string{Kill, Restart, Reload}, event.Action) {

@@ -36,8 +36,10 @@ func TestAScenarioChangesTheDefaults(t *testing.T) {
 
 func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 	_, err := Load(folder(t, map[string]string{
-		"bad.yaml": "rounds: 0\nprotocol: pigeon\nsignal: smoke\nitems_per_request: 0\ncompression: br\ncontenders: []\ndrain: -1s\ndisk_mib: -1\n" +
+		"bad.yaml": "rounds: 0\nprotocol: pigeon\nsignal: smoke\nitems_per_request: 0\ncompression: br\ncontenders: []\ndrain: -1s\ndisk_mib: -1\nkills: -1\n" +
 			"load: {mode: x}\nbackend: [{capacity: -1}]\nnetwork: [{delay: -1s}]\nevents: [{at: -1s, action: explode}]\nmatrix: {items_per_request: [0, 0]}\n",
+		"kill.yaml": minimal + "load: {duration: 3s}\nkills: 4\n",
+		"both.yaml": minimal + "kills: 4\nevents: [{at: 1s, action: kill}]\n",
 		"key.yaml":  minimal + "limit: {p99: 1s}\n",
 		"good.yaml": minimal,
 	}))
@@ -45,7 +47,8 @@ func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 		"bad.yaml", "`description` must say", "`suites` must name", "`contenders` must name", "`rounds` must be between 1 and 100, found 0",
 		"`protocol` must be grpc or http, found \"pigeon\"", "`signal` must be one of", "`items_per_request` must be between", "found \"br\"",
 		"`drain` must not", "`disk_mib` must not", "`load`: `mode`", "`backend[0]`: `capacity`", "`network[0]`: `delay`",
-		"`events[0].action` must be kill, restart or reload, found \"explode\"", "`events[0].at`", "key.yaml", "field limit not found",
+		"`events[0].action` must be kill, restart or reload, found \"explode\"", "`events[0].at`", "key.yaml",
+		"`kills` must not be negative, found -1", "at least a second for each of the `kills`, found 3s for 4", "`kills` and `events` exclude", "field limit not found",
 	} {
 		require.ErrorContains(t, err, message)
 	}
@@ -129,6 +132,8 @@ func TestWhatShipsIsValid(t *testing.T) {
 	all, err := Load(filepath.Join("..", "..", "scenarios"))
 	require.NoError(t, err)
 	contenders, err := Contenders(filepath.Join("..", "..", "peers", "contenders.yaml"))
+	require.NoError(t, err)
+	_, err = Contenders(filepath.Join("..", "..", "peers", "contenders-optimizations.yaml"))
 	require.NoError(t, err)
 	var short time.Duration
 	for i := range all {

@@ -5,7 +5,6 @@ import (
 	stdgzip "compress/gzip"
 	"fmt"
 	"io"
-	"syscall"
 	"testing"
 	"time"
 
@@ -103,30 +102,22 @@ func BenchmarkAgainstStock(b *testing.B) {
 				var size int
 				var ours, theirs time.Duration
 				for b.Loop() {
-					start := processCPU(b)
+					start := sample.ProcessCPU(b)
 					out, err := c.Compress(in, pool)
 					if err != nil {
 						b.Fatal(err)
 					}
 					size = out.Len()
 					out.Free()
-					middle := processCPU(b)
+					middle := sample.ProcessCPU(b)
 					writeOnce(b, w, &stock, data)
-					ours, theirs = ours+middle-start, theirs+processCPU(b)-middle
+					ours, theirs = ours+middle-start, theirs+sample.ProcessCPU(b)-middle
 				}
 				b.ReportMetric(ours.Seconds()/theirs.Seconds(), "cpu/stock")
 				b.ReportMetric(float64(size)/float64(stock.Len()), "bytes/stock")
 			})
 		}
 	}
-}
-
-// processCPU is the CPU time that this process has used, in user and system mode.
-func processCPU(b *testing.B) time.Duration {
-	b.Helper()
-	var used syscall.Rusage
-	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &used))
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func report(b *testing.B, size, of int) {

@@ -1,8 +1,8 @@
 // Package compression compresses whole messages with encoders that are shared by everything in the process and bounded in
 // number per algorithm and level.
 //
-// Compressing is CPU work, so more encoders than processors would only cost memory: a caller that finds all of them busy
-// waits for one.
+// Compressing is CPU work, so more of it at once than there are processors would only cost memory, for encoders and for
+// what goes in and comes out: a caller that finds all places taken waits for one.
 package compression
 
 import (
@@ -67,12 +67,19 @@ func Validate(algorithm Algorithm, level int) error {
 type Compressor struct {
 	algorithm Algorithm
 	encoders  encoders
+	// places has room for as many callers as may compress at once.
+	places chan struct{}
+}
+
+func newCompressor(algorithm Algorithm, level, limit int) (*Compressor, error) {
+	e, err := newEncoders(algorithm, level, limit)
+	return &Compressor{algorithm: algorithm, encoders: e, places: make(chan struct{}, limit)}, err
 }
 
 // encoders is what an algorithm must do: append the compressed src to dst, which may be nil. It is safe for concurrent
-// use and bounded by itself.
+// use by as many callers as the limit it was made for.
 type encoders interface {
-	encode(dst, src []byte) ([]byte, error)
+	encode(dst []byte, src mem.BufferSlice, pool mem.BufferPool) ([]byte, error)
 }
 
 type key struct {
@@ -103,11 +110,10 @@ func For(algorithm Algorithm, level int) (*Compressor, error) {
 	if c, ok := shared.m[k]; ok {
 		return c, nil
 	}
-	e, err := newEncoders(algorithm, level, runtime.GOMAXPROCS(0))
+	c, err := newCompressor(algorithm, level, runtime.GOMAXPROCS(0))
 	if err != nil {
 		return nil, err
 	}
-	c := &Compressor{algorithm: algorithm, encoders: e}
 	shared.m[k] = c
 	return c, nil
 }
@@ -121,10 +127,10 @@ const expectedRatio = 3
 
 // Compress returns the compressed form of src, in a buffer of the pool that the caller frees. It does not take over src.
 func (c *Compressor) Compress(src mem.BufferSlice, pool mem.BufferPool) (mem.Buffer, error) {
-	in := src.MaterializeToBuffer(pool)
-	defer in.Free()
-	out := pool.Get(in.Len()/expectedRatio + 1024)
-	compressed, err := c.encoders.encode((*out)[:0], in.ReadOnlyData())
+	c.places <- struct{}{}
+	defer func() { <-c.places }()
+	out := pool.Get(src.Len()/expectedRatio + 1024)
+	compressed, err := c.encoders.encode((*out)[:0], src, pool)
 	if err != nil {
 		pool.Put(out)
 		return nil, fmt.Errorf("compress with %s: %w", c.algorithm, err)

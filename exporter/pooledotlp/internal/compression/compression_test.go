@@ -117,18 +117,23 @@ func TestWhatThereIsNot(t *testing.T) {
 func TestEncodersAreBounded(t *testing.T) {
 	opened := 0
 	var mu sync.Mutex
-	e := newStreamEncoders(2, func() (stream, error) {
+	c, err := newCompressor(Gzip, DefaultLevel, 2)
+	require.NoError(t, err)
+	c.encoders = newStreamEncoders(2, func() (stream, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		opened++
 		return gzip.NewWriter(io.Discard), nil
 	})
+	pool := bufpool.New(bufpool.DefaultConfig())
+	defer pool.Close()
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {
-			out, err := e.encode(nil, compressible(10_000))
+			out, err := c.Compress(mem.BufferSlice{mem.SliceBuffer(compressible(10_000))}, pool)
 			assert.NoError(t, err)
-			assert.Len(t, decompress(t, Gzip, out), 10_000)
+			assert.Len(t, decompress(t, Gzip, out.ReadOnlyData()), 10_000)
+			out.Free()
 		})
 	}
 	all.Wait()
@@ -137,9 +142,13 @@ func TestEncodersAreBounded(t *testing.T) {
 
 func TestAnEncoderThatCannotBeMadeLeavesItsPlace(t *testing.T) {
 	fail := fmt.Errorf("no")
-	e := newStreamEncoders(1, func() (stream, error) { return nil, fail })
+	c, err := newCompressor(Gzip, DefaultLevel, 1)
+	require.NoError(t, err)
+	c.encoders = newStreamEncoders(1, func() (stream, error) { return nil, fail })
+	pool := bufpool.New(bufpool.DefaultConfig())
+	defer pool.Close()
 	for range 2 {
-		_, err := e.encode(nil, nil)
+		_, err := c.Compress(nil, pool)
 		require.ErrorIs(t, err, fail)
 	}
 }
@@ -148,7 +157,7 @@ func TestAnEncoderThatCannotBeMadeLeavesItsPlace(t *testing.T) {
 // are all warm.
 func TestZstdMemoryIsBounded(t *testing.T) {
 	data := telemetry(10_000)
-	in := mem.BufferSlice{mem.SliceBuffer(data)}
+	in := mem.BufferSlice{mem.SliceBuffer(data[:1000]), mem.SliceBuffer(data[1000:])} // as a batch comes: in pieces
 	heap := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats
@@ -156,9 +165,8 @@ func TestZstdMemoryIsBounded(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := heap()
-	e, err := newEncoders(Zstd, levels[Zstd].defaultLevel, runtime.GOMAXPROCS(0))
+	c, err := newCompressor(Zstd, levels[Zstd].defaultLevel, runtime.GOMAXPROCS(0))
 	require.NoError(t, err)
-	c := &Compressor{algorithm: Zstd, encoders: e}
 	pool := bufpool.New(bufpool.DefaultConfig())
 	defer pool.Close()
 	var held [10]mem.Buffer

@@ -7,6 +7,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
+	"google.golang.org/grpc/mem"
 )
 
 // zstdWindow matches what the Collector's own gRPC zstd uses: batches are smaller than zstd's usual window, and the memory
@@ -26,7 +27,7 @@ func newEncoders(algorithm Algorithm, level, limit int) (encoders, error) {
 	case SnappyBlock:
 		return snappyBlocks{}, nil
 	default:
-		// EncodeAll is safe for concurrent use and holds the bound itself, so one encoder serves everybody.
+		// EncodeAll is safe for concurrent use, so one encoder serves everybody.
 		enc, err := zstd.NewWriter(nil,
 			zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(level)),
 			zstd.WithEncoderConcurrency(limit),
@@ -38,16 +39,23 @@ func newEncoders(algorithm Algorithm, level, limit int) (encoders, error) {
 
 type zstdEncoder struct{ *zstd.Encoder }
 
-func (e zstdEncoder) encode(dst, src []byte) ([]byte, error) { return e.EncodeAll(src, dst), nil }
+// encode gathers the message first: what zstd writes piece by piece goes through its window and costs more.
+func (e zstdEncoder) encode(dst []byte, src mem.BufferSlice, pool mem.BufferPool) ([]byte, error) {
+	in := src.MaterializeToBuffer(pool)
+	defer in.Free()
+	return e.EncodeAll(in.ReadOnlyData(), dst), nil
+}
 
-// snappyBlocks needs no bound: the block encoder keeps its table on the stack.
+// snappyBlocks has no state: the block encoder keeps its table on the stack.
 type snappyBlocks struct{}
 
-func (snappyBlocks) encode(dst, src []byte) ([]byte, error) {
-	if need := s2.MaxEncodedLen(len(src)); cap(dst) < need {
+func (snappyBlocks) encode(dst []byte, src mem.BufferSlice, pool mem.BufferPool) ([]byte, error) {
+	in := src.MaterializeToBuffer(pool)
+	defer in.Free()
+	if need := s2.MaxEncodedLen(in.Len()); cap(dst) < need {
 		dst = make([]byte, 0, need)
 	}
-	return s2.EncodeSnappy(dst[:cap(dst)], src), nil
+	return s2.EncodeSnappy(dst[:cap(dst)], in.ReadOnlyData()), nil
 }
 
 // stream is an encoder that writes to a writer and can be used again.
@@ -56,40 +64,38 @@ type stream interface {
 	Reset(w io.Writer)
 }
 
-// streamEncoders is a bounded set of stream encoders.
+// streamEncoders keeps the stream encoders that it opened.
 type streamEncoders struct {
-	// slots holds the idle encoders, and nil for each that has not been needed yet. Its capacity is the bound.
-	slots chan stream
-	open  func() (stream, error)
+	// idle has room for one encoder of each caller that may be here at once.
+	idle chan stream
+	open func() (stream, error)
 }
 
 func newStreamEncoders(limit int, open func() (stream, error)) *streamEncoders {
-	e := &streamEncoders{slots: make(chan stream, limit), open: open}
-	for range limit {
-		e.slots <- nil
-	}
-	return e
+	return &streamEncoders{idle: make(chan stream, limit), open: open}
 }
 
-func (e *streamEncoders) encode(dst, src []byte) ([]byte, error) {
-	s := <-e.slots
-	// The encoder must not keep the output alive while it waits for its next message.
-	defer func() {
-		if s != nil {
-			s.Reset(io.Discard)
-		}
-		e.slots <- s
-	}()
-	if s == nil {
+func (e *streamEncoders) encode(dst []byte, src mem.BufferSlice, _ mem.BufferPool) ([]byte, error) {
+	var s stream
+	select {
+	case s = <-e.idle:
+	default:
 		var err error
 		if s, err = e.open(); err != nil {
 			return nil, err
 		}
 	}
+	// The encoder must not keep the output alive while it waits for its next message.
+	defer func() {
+		s.Reset(io.Discard)
+		e.idle <- s
+	}()
 	out := appender(dst)
 	s.Reset(&out)
-	if _, err := s.Write(src); err != nil {
-		return nil, err
+	for _, b := range src {
+		if _, err := s.Write(b.ReadOnlyData()); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.Close(); err != nil {
 		return nil, err

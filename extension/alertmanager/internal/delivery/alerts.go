@@ -44,7 +44,7 @@ func (d *Delivery) Active() []Active {
 	marks := marker.NewAlertMarker()
 	ctx := marker.WithContext(context.Background(), marks)
 	var active []Active
-	for _, a := range d.pending() {
+	for _, a := range d.alerts.pending() {
 		if a.Resolved() {
 			continue
 		}
@@ -55,17 +55,6 @@ func (d *Delivery) Active() []Active {
 	}
 	slices.SortFunc(active, func(a, b Active) int { return a.StartsAt.Compare(b.StartsAt) })
 	return active
-}
-
-// pending returns a copy of what the store has, resolved alerts included until they are collected.
-func (d *Delivery) pending() []*alert.Alert {
-	iterator := d.alerts.GetPending()
-	defer iterator.Close()
-	var all []*alert.Alert
-	for a := range iterator.Next() {
-		all = append(all, a.Data)
-	}
-	return all
 }
 
 func (d *Delivery) groups(ctx context.Context, routes func(*dispatch.Route) bool, alerts func(*alert.Alert, time.Time) bool) (

@@ -24,7 +24,8 @@ type Config struct {
 	// Alertmanager is the standard Alertmanager configuration; nil notifies nobody.
 	Alertmanager map[string]any
 	// File is a file with it instead.
-	File        string
+	File string
+	// ExternalURL is the generator's URL of the alerts of our own rules, too.
 	ExternalURL *url.URL
 	Cluster     Cluster
 	// Grace is how long an alert that was active before a restart is given to be reported again; then it counts as resolved.
@@ -32,6 +33,8 @@ type Config struct {
 	// Admit is called for every alert before it is stored and may change its end; Observe is called after it is stored. Both are
 	// called under the store's lock and must not call the delivery.
 	Admit, Observe func(*alert.Alert)
+	// NotificationTimeout bounds one attempt to notify; another may follow.
+	NotificationTimeout time.Duration
 	// Notified is called after every attempt to notify, from many goroutines.
 	Notified   func(Notification)
 	Logger     *slog.Logger
@@ -48,6 +51,7 @@ type Cluster struct {
 type Notification struct {
 	Receiver, Integration string
 	Alerts                []*alert.Alert
+	Took                  time.Duration
 	// Err is nil when the target has taken the notification.
 	Err error
 }

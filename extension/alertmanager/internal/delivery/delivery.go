@@ -8,9 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/api"
 	"github.com/prometheus/alertmanager/cluster"
 	"github.com/prometheus/alertmanager/eventrecorder"
@@ -30,7 +30,9 @@ const (
 	maintenanceInterval = 10 * time.Second
 	alertGCInterval     = 30 * time.Minute
 	maxSilences         = 10_000
-	maxSilenceBytes     = 16 << 10
+	// maxAlerts bounds the store of alerts, to which whoever reaches the v2 API can add: about 1 KB each.
+	maxAlerts       = 50_000
+	maxSilenceBytes = 16 << 10
 	// peerTimeout is how long each peer waits for the one before it to notify.
 	peerTimeout = 15 * time.Second
 )
@@ -42,7 +44,8 @@ type Delivery struct {
 	silences *silence.Silences
 	silencer *silence.Silencer
 	log      *nflog.Log
-	alerts   *mem.Alerts
+	alerts   *sharedAlerts
+	hooks    *storeHooks
 	muted    marker.GroupMarker
 	peer     *cluster.Peer // nil without a cluster
 	api      *api.API
@@ -50,7 +53,9 @@ type Delivery struct {
 
 	stop       chan struct{}
 	background sync.WaitGroup
-	close      func() error
+	// snapshotFailures counts snapshots of active alerts that could not be written.
+	snapshotFailures atomic.Int64
+	close            func() error
 }
 
 // New starts delivery. State of an earlier run is read from the directory; what cannot be read is logged and left behind.
@@ -96,12 +101,13 @@ func (d *Delivery) openState() error {
 	d.silencer = silence.NewSilencer(d.silences, d.cfg.Logger, d.recorder)
 	d.background.Go(func() { d.log.Maintenance(maintenanceInterval, logPath, d.stop, nil) })
 	d.background.Go(func() { d.silences.Maintenance(maintenanceInterval, silencesPath, d.stop, nil) })
-	d.alerts, err = mem.NewAlerts(context.Background(), alertGCInterval, 0,
-		storeHooks{Silencer: d.silencer, admit: d.cfg.Admit, observe: d.cfg.Observe}, d.cfg.Logger, d.recorder, d.cfg.Registerer,
+	d.hooks = &storeHooks{Silencer: d.silencer, admit: d.cfg.Admit, observe: d.cfg.Observe}
+	stored, err := mem.NewAlerts(context.Background(), alertGCInterval, 0, d.hooks, d.cfg.Logger, d.recorder, d.cfg.Registerer,
 		featurecontrol.NoopFlags{})
 	if err != nil {
 		return fmt.Errorf("open the store of alerts: %w", err)
 	}
+	d.alerts = &sharedAlerts{Alerts: stored}
 	return nil
 }
 
@@ -115,43 +121,6 @@ func (d *Delivery) setAside(path string, err error, usable bool) error {
 }
 
 func (d *Delivery) path(name string) string { return filepath.Join(d.cfg.Directory, name) }
-
-// joinCluster shares silences and the notification log with peers.
-func (d *Delivery) joinCluster() error {
-	if d.cfg.Cluster.Listen == "" {
-		return nil
-	}
-	var err error
-	d.peer, err = cluster.Create(d.cfg.Logger, d.cfg.Registerer, d.cfg.Cluster.Listen, "", d.cfg.Cluster.Peers, true,
-		cluster.DefaultPushPullInterval, cluster.DefaultGossipInterval, cluster.DefaultTCPTimeout, cluster.DefaultResolvePeersTimeout,
-		cluster.DefaultProbeTimeout, cluster.DefaultProbeInterval, nil, false, "", "")
-	if err != nil {
-		return fmt.Errorf("join the cluster: %w", err)
-	}
-	d.log.SetBroadcast(d.peer.AddState("nfl", d.log, d.cfg.Registerer).Broadcast)
-	d.silences.SetBroadcast(d.peer.AddState("sil", d.silences, d.cfg.Registerer).Broadcast)
-	if err := d.peer.Join(cluster.DefaultReconnectInterval, cluster.DefaultReconnectTimeout); err != nil {
-		d.cfg.Logger.Warn("no peer of the cluster could be reached", "err", err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	d.background.Go(func() {
-		defer cancel()
-		d.peer.Settle(ctx, 10*cluster.DefaultGossipInterval)
-	})
-	d.background.Go(func() {
-		<-d.stop
-		cancel()
-	})
-	return nil
-}
-
-// clusterPeer is nil as an interface without a cluster.
-func (d *Delivery) clusterPeer() cluster.ClusterPeer {
-	if d.peer == nil {
-		return nil
-	}
-	return d.peer
-}
 
 func (d *Delivery) openAPI() error {
 	var err error
@@ -191,25 +160,4 @@ func (d *Delivery) shutdown() error {
 		d.alerts.Close()
 	}
 	return errors.Join(errs...)
-}
-
-// storeHooks lets others see every alert, whoever sent it.
-type storeHooks struct {
-	*silence.Silencer
-	admit, observe func(*alert.Alert)
-}
-
-// PreStore implements mem.AlertStoreCallback.
-func (h storeHooks) PreStore(a *alert.Alert, _ bool) error {
-	if h.admit != nil {
-		h.admit(a)
-	}
-	return nil
-}
-
-// PostStore implements mem.AlertStoreCallback.
-func (h storeHooks) PostStore(a *alert.Alert, _ bool) {
-	if h.observe != nil {
-		h.observe(a)
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
@@ -73,6 +74,9 @@ func start(t *testing.T, cfg Config, config string) *Delivery {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.NotificationTimeout == 0 {
+		cfg.NotificationTimeout = wait
 	}
 	cfg.ExternalURL, cfg.Registerer = &url.URL{Scheme: "http", Host: "collector.example"}, prometheus.NewRegistry()
 	d, err := New(cfg)
@@ -179,6 +183,17 @@ receivers:
 	assert.Equal(t, map[string]bool{"aDown": false, "aSlow": true, "bSlow": false, "cSlow": false}, reasons)
 }
 
+func TestAReceiverThatTellsNobodyIsNoFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		d := start(t, Config{Logger: slog.New(slog.NewTextHandler(&logged, nil))}, "")
+		require.NoError(t, d.Send(t.Context(), firing("Heard")))
+		time.Sleep(time.Minute) // past group_wait
+		synctest.Wait()
+		assert.NotContains(t, logged.String(), "level=ERROR")
+	})
+}
+
 func TestATargetThatHangsOrFailsDelaysNobodyElse(t *testing.T) {
 	release := make(chan struct{})
 	hanging := startTarget(t, func(http.ResponseWriter, *http.Request) { <-release })
@@ -279,36 +294,25 @@ func TestNothingIsSentTwiceAfterARestartAndARecoveryMeanwhileIsTold(t *testing.T
 	told := make(chan Notification, 10)
 	cfg := Config{Directory: directory, Grace: 500 * time.Millisecond, Notified: func(n Notification) { told <- n }}
 	d := start(t, cfg, config)
-	stays := firing("Stays")
-	require.NoError(t, d.Send(t.Context(), stays, firing("Recovers")))
+	stays, recovers, foreign := firing("Stays"), firing("Recovers"), firing("Foreign")
+	stays.GeneratorURL, recovers.GeneratorURL = "http://collector.example", "http://collector.example"
+	require.NoError(t, d.Send(t.Context(), stays, recovers, foreign))
 	hook.next(t)
 	hook.next(t)
-	<-told
-	<-told
+	hook.next(t)
+	for range 3 {
+		<-told
+	}
 	_, err := d.Silence(t.Context(), "", model.LabelSet{"alertname": "Other"}, time.Now().Add(time.Hour), "ann", "kept")
 	require.NoError(t, err)
 	require.NoError(t, d.Close())
 
-	// As if it had ended some time ago: what nobody reports again is over after the grace time.
-	path := filepath.Join(directory, "alerts.json")
-	content, err := os.ReadFile(path)
-	require.NoError(t, err)
-	var saved []*alert.Alert
-	require.NoError(t, json.Unmarshal(content, &saved))
-	require.Len(t, saved, 2)
-	for _, a := range saved {
-		a.EndsAt = time.Now().Add(-time.Second)
-	}
-	content, err = json.Marshal(saved)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, content, 0o600))
-
 	d = start(t, cfg, config)
-	require.Len(t, d.Active(), 2, "back at once")
+	require.Len(t, d.Active(), 3, "back at once")
 	// Until they are grouped: the dispatcher may take two reports of one moment in either order.
 	require.Eventually(t, func() bool {
 		groups, _, err := d.groups(t.Context(), func(*dispatch.Route) bool { return true }, func(*alert.Alert, time.Time) bool { return true })
-		return err == nil && len(groups) == 2
+		return err == nil && len(groups) == 3
 	}, wait, time.Millisecond)
 	require.NoError(t, d.Send(t.Context(), stays))
 	body := hook.next(t)

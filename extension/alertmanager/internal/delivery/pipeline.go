@@ -101,8 +101,11 @@ func (d *Delivery) integrations(parsed *amconfig.Config, routes *dispatch.Route,
 		if err != nil {
 			return nil, fmt.Errorf("receiver %q: %w", r.Name, err)
 		}
+		built[r.Name] = nil // a receiver without integrations tells nobody, which is no fault
 		for i := range plain {
-			observed := &observedNotifier{Integration: &plain[i], receiver: r.Name, notified: d.cfg.Notified}
+			observed := &observedNotifier{
+				Notifier: &plain[i], integration: plain[i].Name(), receiver: r.Name, timeout: d.cfg.NotificationTimeout, notified: d.cfg.Notified,
+			}
 			if plain[i].Name() == "email" {
 				observed.host = r.EmailConfigs[plain[i].Index()].Smarthost.Host
 			}
@@ -112,24 +115,37 @@ func (d *Delivery) integrations(parsed *amconfig.Config, routes *dispatch.Route,
 	return built, nil
 }
 
-// observedNotifier tells what became of each attempt to notify.
+// observedNotifier bounds each attempt to notify and tells what became of it.
 type observedNotifier struct {
-	*notify.Integration
-	receiver string
-	host     string // to look up before, for notifiers that dial by themselves
-	notified func(Notification)
+	notify.Notifier
+	integration, receiver string
+	host                  string // to look up before, for notifiers that dial by themselves
+	timeout               time.Duration
+	notified              func(Notification)
 }
 
-// Notify implements notify.Notifier.
-func (o *observedNotifier) Notify(ctx context.Context, alerts ...*alert.Alert) (retry bool, err error) {
-	if o.host != "" {
-		err = resolvesToForbidden(ctx, o.host)
-	}
-	if err == nil {
-		retry, err = o.Integration.Notify(ctx, alerts...)
+// Notify implements notify.Notifier. Without a bound of its own an attempt lasts as long as the group's interval, often minutes, and a target
+// that hangs once is not tried again in that time.
+func (o *observedNotifier) Notify(ctx context.Context, alerts ...*alert.Alert) (bool, error) {
+	start := time.Now()
+	attempt, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	retry, err := o.attempt(attempt, alerts)
+	if err != nil && attempt.Err() != nil && ctx.Err() == nil {
+		// Not every notifier wants to try again after a deadline, as it takes it for the end of all attempts.
+		retry, err = true, fmt.Errorf("no answer within `notification_timeout` (%s): %w", o.timeout, err)
 	}
 	if o.notified != nil {
-		o.notified(Notification{Receiver: o.receiver, Integration: o.Name(), Alerts: alerts, Err: err})
+		o.notified(Notification{Receiver: o.receiver, Integration: o.integration, Alerts: alerts, Took: time.Since(start), Err: err})
 	}
 	return retry, err
+}
+
+func (o *observedNotifier) attempt(ctx context.Context, alerts []*alert.Alert) (bool, error) {
+	if o.host != "" {
+		if err := resolvesToForbidden(ctx, o.host); err != nil {
+			return false, err
+		}
+	}
+	return o.Notifier.Notify(ctx, alerts...)
 }

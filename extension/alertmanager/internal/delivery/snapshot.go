@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +26,9 @@ func (d *Delivery) keepSnapshot() {
 		case <-ticker.C:
 		}
 		err := d.saveSnapshot()
+		if err != nil {
+			d.snapshotFailures.Add(1)
+		}
 		if err != nil && !failing {
 			d.cfg.Logger.Error("active alerts cannot be written to disk: a restart may forget recoveries", "err", err)
 		}
@@ -36,7 +38,7 @@ func (d *Delivery) keepSnapshot() {
 
 func (d *Delivery) saveSnapshot() error {
 	active := []*alert.Alert{}
-	for _, a := range d.pending() {
+	for _, a := range d.alerts.pending() {
 		if !a.Resolved() {
 			active = append(active, a)
 		}
@@ -62,12 +64,14 @@ func (d *Delivery) restore() {
 	if err == nil {
 		graceEnd := time.Now().Add(d.cfg.Grace)
 		for _, a := range active {
-			if a.EndsAt.Before(graceEnd) {
+			// Our rules are evaluated anew by then. Who else sends may repeat an alert more rarely, up to the end that was given for it.
+			if a.EndsAt.Before(graceEnd) || a.GeneratorURL == d.cfg.ExternalURL.String() {
 				a.EndsAt = graceEnd
 			}
 			a.Timeout = true
 		}
-		err = d.Send(context.Background(), active...)
+		// A member of a cluster that joined again may have newer ones already.
+		_, err = d.alerts.adopt(active)
 	}
 	if err != nil {
 		d.cfg.Logger.Warn("alerts that were active before the restart are forgotten", "err", err)

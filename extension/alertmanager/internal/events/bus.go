@@ -57,8 +57,10 @@ type Bus struct {
 
 // Stats are figures of a bus; Lost and Refused count since the start.
 type Stats struct {
-	Subscribers, MaxSubscribers int
-	Lost, Refused               int64
+	Subscribers int
+	// Backlog is how many events wait for the subscriber that is furthest behind.
+	Backlog       int
+	Lost, Refused int64
 }
 
 // Publish hands an event to every subscriber that has room for it.
@@ -81,7 +83,9 @@ func (b *Bus) Subscribe(ctx context.Context) <-chan Event {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.subscribers) >= maxSubscribers || ctx.Err() != nil {
-		b.refused++
+		if ctx.Err() == nil {
+			b.refused++
+		}
 		close(s)
 		return s
 	}
@@ -102,5 +106,9 @@ func (b *Bus) Subscribe(ctx context.Context) <-chan Event {
 func (b *Bus) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Stats{Subscribers: len(b.subscribers), MaxSubscribers: maxSubscribers, Lost: b.lost, Refused: b.refused}
+	stats := Stats{Subscribers: len(b.subscribers), Lost: b.lost, Refused: b.refused}
+	for s := range b.subscribers {
+		stats.Backlog = max(stats.Backlog, len(s))
+	}
+	return stats
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/notifier"
 	"go.yaml.in/yaml/v3"
 )
@@ -33,6 +34,11 @@ func (c *Config) Validate() error {
 		u, err := url.Parse(address)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			errs = append(errs, fmt.Errorf("`external::alertmanagers::%d` must be an http or https URL, found %s", i, redacted(u)))
+			continue
+		}
+		if _, found := u.User.Password(); u.User != nil && !found {
+			errs = append(errs, fmt.Errorf("`external::alertmanagers::%d` must have a password for its user (http://user:password@host), found %s",
+				i, redacted(u)))
 		}
 	}
 	return errors.Join(errs...)
@@ -70,7 +76,28 @@ func Start(c Config, logger *slog.Logger, registerer prometheus.Registerer) (*Se
 }
 
 // Send queues alerts. It does not block.
-func (s *Sender) Send(alerts ...*notifier.Alert) { s.manager.Send(alerts...) }
+func (s *Sender) Send(alerts ...*notifier.Alert) {
+	understood := make([]*notifier.Alert, len(alerts))
+	for i, a := range alerts {
+		understood[i] = &notifier.Alert{
+			Labels: legacyNames(a.Labels), Annotations: a.Annotations, StartsAt: a.StartsAt, EndsAt: a.EndsAt, GeneratorURL: a.GeneratorURL,
+		}
+	}
+	s.manager.Send(understood...)
+}
+
+// legacyNames replaces what Alertmanagers before 0.27 do not take in the name of a label, dots above all, by underscores: these refuse
+// all alerts of a request for one such name. Where names become one, the label that had it counts, or one of them.
+func legacyNames(from labels.Labels) labels.Labels {
+	b := labels.NewBuilder(labels.EmptyLabels())
+	from.Range(func(l labels.Label) {
+		name := model.EscapeName(l.Name, model.UnderscoreEscaping)
+		if name == l.Name || !from.Has(name) {
+			b.Set(name, l.Value)
+		}
+	})
+	return b.Labels()
+}
 
 // Stop sends what is queued and ends.
 func (s *Sender) Stop() {

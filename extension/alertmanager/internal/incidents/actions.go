@@ -33,6 +33,9 @@ func (t *Tracker) acknowledged(ctx context.Context, id string, ack *Acknowledgem
 	for _, f := range t.active {
 		if f.Incident.ID == id {
 			f.Incident.Acknowledgement = ack
+			if f.Incident.AcknowledgedAt.IsZero() {
+				f.Incident.AcknowledgedAt = ack.At
+			}
 			t.dirty = true
 			t.mu.Unlock()
 			return

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ type history struct {
 	mu        sync.Mutex
 	incidents []Incident // oldest first
 	lines     int
+	damaged   int // lines of the file that could not be read
 	file      *os.File
 }
 
@@ -41,31 +43,44 @@ func openHistory(directory string, maximum int) (*history, error) {
 		return nil, fmt.Errorf("open the history of alerts: %w", err)
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		h.lines++
-		var i Incident
-		if json.Unmarshal(lines.Bytes(), &i) == nil {
-			h.incidents = append(h.incidents, i)
-		}
+	if whole := h.read(file); !whole {
+		h.lines = 2 * maximum // the next add writes the file anew
 	}
-	if torn := !endsLine(file); torn || h.lines != len(h.incidents) || lines.Err() != nil {
-		h.lines = 2 * maximum // something is cut off or damaged: the next add writes the file anew
-	}
-	h.trim()
 	return h, nil
 }
 
-// endsLine reports whether a file is empty or its last line whole: a kill may cut it off.
-func endsLine(file *os.File) bool {
-	info, err := file.Stat()
-	if err != nil || info.Size() == 0 {
-		return err == nil
+// maxLine bounds the memory that a damaged file can take.
+const maxLine = 1 << 20
+
+// read takes the incidents of a file and counts the lines that are none. It reports whether the file is whole: a kill may have cut
+// its last line off.
+func (h *history) read(file io.Reader) (whole bool) {
+	lines := bufio.NewReaderSize(file, maxLine)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if len(line) > 0 {
+			h.lines++
+			var i Incident
+			if json.Unmarshal(line, &i) == nil && i.ID != "" && !i.ResolvedAt.Before(i.StartedAt) {
+				h.incidents = append(h.incidents, i)
+			} else {
+				h.damaged++
+			}
+		}
+		for errors.Is(err, bufio.ErrBufferFull) { // the rest of a line that is too long
+			_, err = lines.ReadSlice('\n')
+		}
+		if len(h.incidents) > 2*h.maximum {
+			h.trim()
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				h.damaged++ // what follows cannot be read either
+			}
+			h.trim()
+			return len(line) == 0 && h.damaged == 0
+		}
 	}
-	last := make([]byte, 1)
-	_, err = file.ReadAt(last, info.Size()-1)
-	return err == nil && last[0] == '\n'
 }
 
 func (h *history) trim() {
@@ -95,7 +110,9 @@ func (h *history) add(i Incident) error {
 		return err
 	}
 	h.lines++
-	_, err = h.file.Write(append(line, '\n'))
+	if _, err = h.file.Write(append(line, '\n')); err != nil {
+		h.lines = 2 * h.maximum // it may have been cut off, and must not run into the next line: that writes the file anew
+	}
 	return err
 }
 
@@ -122,6 +139,12 @@ func (h *history) closeFile() error {
 	err := h.file.Close()
 	h.file = nil
 	return err
+}
+
+func (h *history) size() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.incidents)
 }
 
 func (h *history) close() error {

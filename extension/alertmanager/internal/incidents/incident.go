@@ -15,7 +15,7 @@ const SeverityLabel = "severity"
 
 // Incident is an alert from firing to recovery.
 type Incident struct {
-	// ID is the fingerprint of the labels without severity, and the start.
+	// ID is the fingerprint of what its alerts have in common, and the start.
 	ID          string            `json:"id"`
 	Name        string            `json:"name"`
 	Severity    string            `json:"severity,omitempty"`
@@ -25,6 +25,8 @@ type Incident struct {
 	StartedAt   time.Time         `json:"started_at"`
 	ResolvedAt  time.Time         `json:"resolved_at,omitzero"`
 	EscalatedAt time.Time         `json:"escalated_at,omitzero"`
+	// AcknowledgedAt is when somebody acknowledged first; it stays when the acknowledgement ends.
+	AcknowledgedAt time.Time `json:"acknowledged_at,omitzero"`
 	// ResolvedBy is who resolved it by hand; empty for a recovery.
 	ResolvedBy string `json:"resolved_by,omitempty"`
 	ResolvedAs string `json:"resolved_because,omitempty"`
@@ -45,8 +47,12 @@ type Acknowledgement struct {
 	silencedUntil time.Time
 }
 
-// base is what an alert and the steps of its escalation have in common.
+// base is what the alerts of one incident have in common: for an alert that escalates and its steps, everything but the severity and the
+// number of the step, and for any other alert everything. Two rules of one name and different severities are two incidents.
 func base(labels model.LabelSet) model.LabelSet {
+	if _, escalates := labels[rules.EscalationFromLabel]; !escalates {
+		return labels
+	}
 	common := maps.Clone(labels)
 	delete(common, SeverityLabel)
 	delete(common, rules.EscalationLabel)

@@ -3,7 +3,9 @@ package incidents
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -11,10 +13,15 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/atomicfile"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/rules"
 )
+
+// stateVersion is of the file's form. In version 1, which had no number, alerts that differ in nothing but severity were one incident.
+const stateVersion = 2
 
 // state is what a restart must not forget.
 type state struct {
+	Version    int                               `json:"version"`
 	Active     map[model.Fingerprint]*followed   `json:"active"`
 	Suppressed map[model.Fingerprint]suppression `json:"suppressed"`
 }
@@ -33,16 +40,39 @@ func (t *Tracker) load() error {
 	if err := json.Unmarshal(content, &s); err != nil {
 		return err
 	}
-	for key, f := range s.Active {
-		if f != nil && len(f.Alerts) > 0 {
+	if s.Version > stateVersion {
+		return fmt.Errorf("%s has version %d, this program knows %d", filepath.Base(t.statePath()), s.Version, stateVersion)
+	}
+	for _, f := range s.Active {
+		if f == nil {
+			continue
+		}
+		key := f.base().Fingerprint()
+		if s.Version < 2 {
+			maps.DeleteFunc(f.Alerts, func(_ model.Fingerprint, m member) bool {
+				return m.Labels[rules.EscalationLabel] == "" && base(m.Labels).Fingerprint() != key
+			})
+		}
+		if len(f.Alerts) > 0 {
 			t.active[key] = f
 		}
 	}
 	for key, suppressed := range s.Suppressed {
 		suppressed.Seen = time.Now() // nobody could report it meanwhile
+		suppressed.AnySeverity = suppressed.AnySeverity || s.Version < 2
+		t.anySeverity = t.anySeverity || suppressed.AnySeverity
 		t.suppressed[key] = suppressed
 	}
 	return nil
+}
+
+// withoutSeverity is the key that an alert had in files of version 1.
+func withoutSeverity(labels model.LabelSet) model.Fingerprint {
+	rest := maps.Clone(labels)
+	for _, name := range []model.LabelName{SeverityLabel, rules.EscalationLabel, rules.EscalationFromLabel} {
+		delete(rest, name)
+	}
+	return rest.Fingerprint()
 }
 
 // saveIfDirty writes the state. A disk that is full or read-only costs a restart its memory and nothing else; it is logged when it
@@ -53,7 +83,7 @@ func (t *Tracker) saveIfDirty() {
 		t.mu.Unlock()
 		return
 	}
-	content, err := json.Marshal(state{Active: t.active, Suppressed: t.suppressed})
+	content, err := json.Marshal(state{Version: stateVersion, Active: t.active, Suppressed: t.suppressed})
 	t.dirty = false
 	t.mu.Unlock()
 	if err == nil {
@@ -63,6 +93,7 @@ func (t *Tracker) saveIfDirty() {
 	defer t.mu.Unlock()
 	if err != nil {
 		t.dirty = true
+		t.writeFailures++
 	}
 	if failed := err != nil; failed != t.saveFailed {
 		t.saveFailed = failed
@@ -80,23 +111,22 @@ func (t *Tracker) Close() error {
 	return t.history.close()
 }
 
-// Stats are figures of a tracker; Untracked counts alerts beyond the bound, since the start.
+// Stats are figures of a tracker; Untracked and WriteFailures count since the start.
 type Stats struct {
-	Active, MaxActive, History, MaxHistory int
-	Untracked                              int64
-	// StateFailed says that the state cannot be written to disk.
-	StateFailed bool
+	Active, Pending, Suppressed, History int
+	// Untracked are alerts beyond the bound of active ones.
+	Untracked int64
+	// WriteFailures are those of the state and of the history.
+	WriteFailures int64
 }
 
 // Stats returns the figures of now.
 func (t *Tracker) Stats() Stats {
-	t.history.mu.Lock()
-	kept := len(t.history.incidents)
-	t.history.mu.Unlock()
+	kept := t.history.size()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return Stats{
-		Active: len(t.active), MaxActive: maxActive, History: kept, MaxHistory: t.cfg.MaxHistory,
-		Untracked: t.untracked, StateFailed: t.saveFailed,
+		Active: len(t.active), Pending: len(t.pending), Suppressed: len(t.suppressed), History: kept,
+		Untracked: t.untracked, WriteFailures: t.writeFailures,
 	}
 }

@@ -45,9 +45,9 @@ func (t *Tracker) Statistics(q Query) []Statistics {
 		}
 		s.Count++
 		s.fire += end.Sub(i.StartedAt)
-		if a := i.Acknowledgement; a != nil {
+		if !i.AcknowledgedAt.IsZero() {
 			s.acknowledged++
-			s.toAcknowledge += a.At.Sub(i.StartedAt)
+			s.toAcknowledge += i.AcknowledgedAt.Sub(i.StartedAt)
 		}
 		return s
 	}

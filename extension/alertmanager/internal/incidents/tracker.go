@@ -57,17 +57,14 @@ type member struct {
 }
 
 // base is what the alerts of the incident have in common.
-func (f *followed) base() model.LabelSet {
-	for _, m := range f.Alerts {
-		return base(m.Labels)
-	}
-	return nil
-}
+func (f *followed) base() model.LabelSet { return base(LabelSet(f.Incident.Labels)) }
 
 // suppression keeps an alert resolved that somebody resolved by hand, until its rule clears or nobody reports it any more.
 type suppression struct {
 	At   time.Time `json:"at"`
 	Seen time.Time `json:"seen"`
+	// AnySeverity is of one that was read from a file of version 1, whose key is withoutSeverity.
+	AnySeverity bool `json:"any_severity,omitempty"`
 }
 
 // Tracker follows incidents. All methods may be called at the same time.
@@ -78,10 +75,14 @@ type Tracker struct {
 	mu         sync.Mutex
 	active     map[model.Fingerprint]*followed // by the fingerprint of their base
 	suppressed map[model.Fingerprint]suppression
-	pending    map[string]bool
-	untracked  int64
-	dirty      bool
-	saveFailed bool
+	// anySeverity says that there were suppressions from a file of version 1.
+	anySeverity bool
+	pending     map[string]bool
+	untracked   int64
+	dirty       bool
+	saveFailed  bool
+	// writeFailures counts those of the state and of the history.
+	writeFailures int64
 
 	// acting is held by whoever acknowledges or renews an acknowledgement, before mu: a silence belongs to one of them.
 	acting   sync.Mutex
@@ -94,6 +95,9 @@ func New(cfg Config) (*Tracker, error) {
 	h, err := openHistory(cfg.Directory, cfg.MaxHistory)
 	if err != nil {
 		return nil, err
+	}
+	if h.damaged > 0 {
+		cfg.Logger.Warn("lines of the history of alerts cannot be read and are left out", "lines", h.damaged)
 	}
 	t := &Tracker{
 		cfg: cfg, history: h,
@@ -129,10 +133,15 @@ func (t *Tracker) Run(ctx context.Context) {
 
 // Admit is called for every alert before it is stored, and keeps one that was resolved by hand resolved.
 func (t *Tracker) Admit(a *alert.Alert) {
-	key := base(a.Labels).Fingerprint()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	key := base(a.Labels).Fingerprint()
 	s, found := t.suppressed[key]
+	if !found && t.anySeverity {
+		key = withoutSeverity(a.Labels)
+		s, found = t.suppressed[key]
+		found = found && s.AnySeverity
+	}
 	if !found {
 		return
 	}
@@ -245,6 +254,7 @@ func (t *Tracker) close(key model.Fingerprint, f *followed, now time.Time) {
 	delete(t.active, key)
 	t.dirty = true
 	if err := t.history.add(f.Incident); err != nil {
+		t.writeFailures++
 		t.cfg.Logger.Error("the history of alerts cannot be written to disk", "err", err)
 	}
 	e := f.Incident.event(events.Resolved, now)

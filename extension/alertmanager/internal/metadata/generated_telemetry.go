@@ -25,21 +25,51 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                           metric.Meter
-	mu                              sync.Mutex
-	registrations                   []metric.Registration
-	AlertmanagerEventSubscribers    metric.Int64ObservableGauge
-	AlertmanagerEventsLost          metric.Int64ObservableCounter
-	AlertmanagerHistoryIncidents    metric.Int64ObservableGauge
-	AlertmanagerHistoryLimit        metric.Int64ObservableGauge
-	AlertmanagerIncidents           metric.Int64ObservableGauge
-	AlertmanagerIncidentsUntracked  metric.Int64ObservableCounter
-	AlertmanagerNotifications       metric.Int64Counter
-	AlertmanagerRequestsUnconverted metric.Int64ObservableCounter
-	AlertmanagerSamplesLate         metric.Int64ObservableCounter
-	AlertmanagerSamplesRefused      metric.Int64ObservableCounter
-	AlertmanagerSeries              metric.Int64ObservableGauge
-	AlertmanagerSeriesLimit         metric.Int64ObservableGauge
+	meter                                metric.Meter
+	mu                                   sync.Mutex
+	registrations                        []metric.Registration
+	AlertmanagerAggregationGroups        metric.Int64ObservableGauge
+	AlertmanagerAlerts                   metric.Int64ObservableGauge
+	AlertmanagerAlertsRefused            metric.Int64ObservableCounter
+	AlertmanagerClusterFailedPeers       metric.Int64ObservableGauge
+	AlertmanagerClusterHealthScore       metric.Int64ObservableGauge
+	AlertmanagerClusterMembers           metric.Int64ObservableGauge
+	AlertmanagerClusterMessagesQueued    metric.Int64ObservableGauge
+	AlertmanagerEventBacklog             metric.Int64ObservableGauge
+	AlertmanagerEventSubscribers         metric.Int64ObservableGauge
+	AlertmanagerEventSubscribersRefused  metric.Int64ObservableCounter
+	AlertmanagerEventsLost               metric.Int64ObservableCounter
+	AlertmanagerExternalDropped          metric.Int64ObservableCounter
+	AlertmanagerExternalErrors           metric.Int64ObservableCounter
+	AlertmanagerExternalQueue            metric.Int64ObservableGauge
+	AlertmanagerExternalQueueLimit       metric.Int64ObservableGauge
+	AlertmanagerExternalSent             metric.Int64ObservableCounter
+	AlertmanagerHistoryIncidents         metric.Int64ObservableGauge
+	AlertmanagerHistoryLimit             metric.Int64ObservableGauge
+	AlertmanagerIncidents                metric.Int64ObservableGauge
+	AlertmanagerIncidentsUntracked       metric.Int64ObservableCounter
+	AlertmanagerNotificationDuration     metric.Float64Histogram
+	AlertmanagerNotificationLogSize      metric.Int64ObservableGauge
+	AlertmanagerNotifications            metric.Int64Counter
+	AlertmanagerNotificationsUndelivered metric.Int64ObservableCounter
+	AlertmanagerPending                  metric.Int64ObservableGauge
+	AlertmanagerQueries                  metric.Int64ObservableGauge
+	AlertmanagerQueryCache               metric.Int64ObservableGauge
+	AlertmanagerRequestsUnconverted      metric.Int64ObservableCounter
+	AlertmanagerRuleEvaluationFailures   metric.Int64ObservableCounter
+	AlertmanagerRuleGroupDuration        metric.Float64ObservableGauge
+	AlertmanagerRuleGroupInterval        metric.Float64ObservableGauge
+	AlertmanagerRuleGroupMissed          metric.Int64ObservableCounter
+	AlertmanagerSamplesLate              metric.Int64ObservableCounter
+	AlertmanagerSamplesRefused           metric.Int64ObservableCounter
+	AlertmanagerSeries                   metric.Int64ObservableGauge
+	AlertmanagerSeriesInMemory           metric.Int64ObservableGauge
+	AlertmanagerSeriesLimit              metric.Int64ObservableGauge
+	AlertmanagerSilences                 metric.Int64ObservableGauge
+	AlertmanagerStateWriteFailures       metric.Int64ObservableCounter
+	AlertmanagerStorageFailures          metric.Int64ObservableCounter
+	AlertmanagerStorageSize              metric.Int64ObservableGauge
+	AlertmanagerSuppressed               metric.Int64ObservableGauge
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -51,6 +81,126 @@ type telemetryBuilderOptionFunc func(mb *TelemetryBuilder)
 
 func (tbof telemetryBuilderOptionFunc) apply(mb *TelemetryBuilder) {
 	tbof(mb)
+}
+
+// RegisterAlertmanagerAggregationGroupsCallback sets callback for observable AlertmanagerAggregationGroups metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerAggregationGroupsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerAggregationGroups, obs: o})
+		return nil
+	}, builder.AlertmanagerAggregationGroups)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerAlertsCallback sets callback for observable AlertmanagerAlerts metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerAlertsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerAlerts, obs: o})
+		return nil
+	}, builder.AlertmanagerAlerts)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerAlertsRefusedCallback sets callback for observable AlertmanagerAlertsRefused metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerAlertsRefusedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerAlertsRefused, obs: o})
+		return nil
+	}, builder.AlertmanagerAlertsRefused)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerClusterFailedPeersCallback sets callback for observable AlertmanagerClusterFailedPeers metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerClusterFailedPeersCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerClusterFailedPeers, obs: o})
+		return nil
+	}, builder.AlertmanagerClusterFailedPeers)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerClusterHealthScoreCallback sets callback for observable AlertmanagerClusterHealthScore metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerClusterHealthScoreCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerClusterHealthScore, obs: o})
+		return nil
+	}, builder.AlertmanagerClusterHealthScore)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerClusterMembersCallback sets callback for observable AlertmanagerClusterMembers metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerClusterMembersCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerClusterMembers, obs: o})
+		return nil
+	}, builder.AlertmanagerClusterMembers)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerClusterMessagesQueuedCallback sets callback for observable AlertmanagerClusterMessagesQueued metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerClusterMessagesQueuedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerClusterMessagesQueued, obs: o})
+		return nil
+	}, builder.AlertmanagerClusterMessagesQueued)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerEventBacklogCallback sets callback for observable AlertmanagerEventBacklog metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerEventBacklogCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerEventBacklog, obs: o})
+		return nil
+	}, builder.AlertmanagerEventBacklog)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
 }
 
 // RegisterAlertmanagerEventSubscribersCallback sets callback for observable AlertmanagerEventSubscribers metric.
@@ -68,12 +218,102 @@ func (builder *TelemetryBuilder) RegisterAlertmanagerEventSubscribersCallback(cb
 	return nil
 }
 
+// RegisterAlertmanagerEventSubscribersRefusedCallback sets callback for observable AlertmanagerEventSubscribersRefused metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerEventSubscribersRefusedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerEventSubscribersRefused, obs: o})
+		return nil
+	}, builder.AlertmanagerEventSubscribersRefused)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterAlertmanagerEventsLostCallback sets callback for observable AlertmanagerEventsLost metric.
 func (builder *TelemetryBuilder) RegisterAlertmanagerEventsLostCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		cb(ctx, &observerInt64{inst: builder.AlertmanagerEventsLost, obs: o})
 		return nil
 	}, builder.AlertmanagerEventsLost)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerExternalDroppedCallback sets callback for observable AlertmanagerExternalDropped metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerExternalDroppedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerExternalDropped, obs: o})
+		return nil
+	}, builder.AlertmanagerExternalDropped)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerExternalErrorsCallback sets callback for observable AlertmanagerExternalErrors metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerExternalErrorsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerExternalErrors, obs: o})
+		return nil
+	}, builder.AlertmanagerExternalErrors)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerExternalQueueCallback sets callback for observable AlertmanagerExternalQueue metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerExternalQueueCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerExternalQueue, obs: o})
+		return nil
+	}, builder.AlertmanagerExternalQueue)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerExternalQueueLimitCallback sets callback for observable AlertmanagerExternalQueueLimit metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerExternalQueueLimitCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerExternalQueueLimit, obs: o})
+		return nil
+	}, builder.AlertmanagerExternalQueueLimit)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerExternalSentCallback sets callback for observable AlertmanagerExternalSent metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerExternalSentCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerExternalSent, obs: o})
+		return nil
+	}, builder.AlertmanagerExternalSent)
 	if err != nil {
 		return err
 	}
@@ -143,12 +383,147 @@ func (builder *TelemetryBuilder) RegisterAlertmanagerIncidentsUntrackedCallback(
 	return nil
 }
 
+// RegisterAlertmanagerNotificationLogSizeCallback sets callback for observable AlertmanagerNotificationLogSize metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerNotificationLogSizeCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerNotificationLogSize, obs: o})
+		return nil
+	}, builder.AlertmanagerNotificationLogSize)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerNotificationsUndeliveredCallback sets callback for observable AlertmanagerNotificationsUndelivered metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerNotificationsUndeliveredCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerNotificationsUndelivered, obs: o})
+		return nil
+	}, builder.AlertmanagerNotificationsUndelivered)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerPendingCallback sets callback for observable AlertmanagerPending metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerPendingCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerPending, obs: o})
+		return nil
+	}, builder.AlertmanagerPending)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerQueriesCallback sets callback for observable AlertmanagerQueries metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerQueriesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerQueries, obs: o})
+		return nil
+	}, builder.AlertmanagerQueries)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerQueryCacheCallback sets callback for observable AlertmanagerQueryCache metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerQueryCacheCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerQueryCache, obs: o})
+		return nil
+	}, builder.AlertmanagerQueryCache)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterAlertmanagerRequestsUnconvertedCallback sets callback for observable AlertmanagerRequestsUnconverted metric.
 func (builder *TelemetryBuilder) RegisterAlertmanagerRequestsUnconvertedCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		cb(ctx, &observerInt64{inst: builder.AlertmanagerRequestsUnconverted, obs: o})
 		return nil
 	}, builder.AlertmanagerRequestsUnconverted)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerRuleEvaluationFailuresCallback sets callback for observable AlertmanagerRuleEvaluationFailures metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerRuleEvaluationFailuresCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerRuleEvaluationFailures, obs: o})
+		return nil
+	}, builder.AlertmanagerRuleEvaluationFailures)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerRuleGroupDurationCallback sets callback for observable AlertmanagerRuleGroupDuration metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerRuleGroupDurationCallback(cb metric.Float64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerFloat64{inst: builder.AlertmanagerRuleGroupDuration, obs: o})
+		return nil
+	}, builder.AlertmanagerRuleGroupDuration)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerRuleGroupIntervalCallback sets callback for observable AlertmanagerRuleGroupInterval metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerRuleGroupIntervalCallback(cb metric.Float64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerFloat64{inst: builder.AlertmanagerRuleGroupInterval, obs: o})
+		return nil
+	}, builder.AlertmanagerRuleGroupInterval)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerRuleGroupMissedCallback sets callback for observable AlertmanagerRuleGroupMissed metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerRuleGroupMissedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerRuleGroupMissed, obs: o})
+		return nil
+	}, builder.AlertmanagerRuleGroupMissed)
 	if err != nil {
 		return err
 	}
@@ -203,12 +578,102 @@ func (builder *TelemetryBuilder) RegisterAlertmanagerSeriesCallback(cb metric.In
 	return nil
 }
 
+// RegisterAlertmanagerSeriesInMemoryCallback sets callback for observable AlertmanagerSeriesInMemory metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerSeriesInMemoryCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerSeriesInMemory, obs: o})
+		return nil
+	}, builder.AlertmanagerSeriesInMemory)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterAlertmanagerSeriesLimitCallback sets callback for observable AlertmanagerSeriesLimit metric.
 func (builder *TelemetryBuilder) RegisterAlertmanagerSeriesLimitCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		cb(ctx, &observerInt64{inst: builder.AlertmanagerSeriesLimit, obs: o})
 		return nil
 	}, builder.AlertmanagerSeriesLimit)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerSilencesCallback sets callback for observable AlertmanagerSilences metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerSilencesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerSilences, obs: o})
+		return nil
+	}, builder.AlertmanagerSilences)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerStateWriteFailuresCallback sets callback for observable AlertmanagerStateWriteFailures metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerStateWriteFailuresCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerStateWriteFailures, obs: o})
+		return nil
+	}, builder.AlertmanagerStateWriteFailures)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerStorageFailuresCallback sets callback for observable AlertmanagerStorageFailures metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerStorageFailuresCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerStorageFailures, obs: o})
+		return nil
+	}, builder.AlertmanagerStorageFailures)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerStorageSizeCallback sets callback for observable AlertmanagerStorageSize metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerStorageSizeCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerStorageSize, obs: o})
+		return nil
+	}, builder.AlertmanagerStorageSize)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterAlertmanagerSuppressedCallback sets callback for observable AlertmanagerSuppressed metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerSuppressedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerSuppressed, obs: o})
+		return nil
+	}, builder.AlertmanagerSuppressed)
 	if err != nil {
 		return err
 	}
@@ -226,6 +691,16 @@ type observerInt64 struct {
 
 func (oi *observerInt64) Observe(value int64, opts ...metric.ObserveOption) {
 	oi.obs.ObserveInt64(oi.inst, value, opts...)
+}
+
+type observerFloat64 struct {
+	embedded.Float64Observer
+	inst metric.Float64Observable
+	obs  metric.Observer
+}
+
+func (oi *observerFloat64) Observe(value float64, opts ...metric.ObserveOption) {
+	oi.obs.ObserveFloat64(oi.inst, value, opts...)
 }
 
 // Shutdown unregister all registered callbacks for async instruments.
@@ -246,9 +721,63 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	}
 	builder.meter = Meter(settings)
 	var err, errs error
+	builder.AlertmanagerAggregationGroups, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_aggregation_groups",
+		metric.WithDescription("Groups in which alerts are notified together. There are at most as many as alerts and routes that take them. [Development]"),
+		metric.WithUnit("{groups}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerAlerts, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_alerts",
+		metric.WithDescription("Alerts in the store of delivery, those that ended less than half an hour ago included. The bound is 50,000; further ones are refused. [Development]"),
+		metric.WithUnit("{alerts}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerAlertsRefused, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_alerts_refused",
+		metric.WithDescription("Alerts beyond the bound, which are not delivered. [Development]"),
+		metric.WithUnit("{alerts}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerClusterFailedPeers, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_cluster_failed_peers",
+		metric.WithDescription("Peers of the cluster that cannot be reached. [Development]"),
+		metric.WithUnit("{peers}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerClusterHealthScore, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_cluster_health_score",
+		metric.WithDescription("Health of the member itself as gossip sees it: 0 is healthy, higher is worse. [Development]"),
+		metric.WithUnit("{points}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerClusterMembers, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_cluster_members",
+		metric.WithDescription("Members of the cluster that are alive, this one included. [Development]"),
+		metric.WithUnit("{members}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerClusterMessagesQueued, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_cluster_messages_queued",
+		metric.WithDescription("Gossip messages that wait to be sent. [Development]"),
+		metric.WithUnit("{messages}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerEventBacklog, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_event_backlog",
+		metric.WithDescription("Events that wait for the subscriber that is furthest behind. The bound is 256; further ones are lost. [Development]"),
+		metric.WithUnit("{events}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.AlertmanagerEventSubscribers, err = builder.meter.Int64ObservableGauge(
 		"otelcol_alertmanager_event_subscribers",
 		metric.WithDescription("Subscribers of alert events. The bound is 256. [Development]"),
+		metric.WithUnit("{subscribers}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerEventSubscribersRefused, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_event_subscribers_refused",
+		metric.WithDescription("Subscribers beyond the bound. [Development]"),
 		metric.WithUnit("{subscribers}"),
 	)
 	errs = errors.Join(errs, err)
@@ -256,6 +785,36 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_alertmanager_events_lost",
 		metric.WithDescription("Events that subscribers lost because they did not keep up. [Development]"),
 		metric.WithUnit("{events}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerExternalDropped, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_external_dropped",
+		metric.WithDescription("Alerts that an Alertmanager elsewhere did not get. [Development]"),
+		metric.WithUnit("{alerts}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerExternalErrors, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_external_errors",
+		metric.WithDescription("Alerts in requests that an Alertmanager elsewhere refused or did not answer. [Development]"),
+		metric.WithUnit("{alerts}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerExternalQueue, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_external_queue",
+		metric.WithDescription("Alerts that wait for an Alertmanager elsewhere. [Development]"),
+		metric.WithUnit("{alerts}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerExternalQueueLimit, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_external_queue_limit",
+		metric.WithDescription("Alerts that wait for an Alertmanager elsewhere at most; the oldest are dropped beyond it. [Development]"),
+		metric.WithUnit("{alerts}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerExternalSent, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_external_sent",
+		metric.WithDescription("Alerts sent to an Alertmanager elsewhere. [Development]"),
+		metric.WithUnit("{alerts}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.AlertmanagerHistoryIncidents, err = builder.meter.Int64ObservableGauge(
@@ -282,16 +841,77 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{alerts}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.AlertmanagerNotificationDuration, err = builder.meter.Float64Histogram(
+		"otelcol_alertmanager_notification_duration",
+		metric.WithDescription("How long an attempt to notify took. [Development]"),
+		metric.WithUnit("s"),
+		metric.WithExplicitBucketBoundaries([]float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60}...),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerNotificationLogSize, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_notification_log_size",
+		metric.WithDescription("Size of the log of what has been notified, when it was written to disk last. Entries leave it after 5 days. [Development]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
 	builder.AlertmanagerNotifications, err = builder.meter.Int64Counter(
 		"otelcol_alertmanager_notifications",
 		metric.WithDescription("Attempts to notify. [Development]"),
 		metric.WithUnit("{notifications}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.AlertmanagerNotificationsUndelivered, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_notifications_undelivered",
+		metric.WithDescription("Notifications that were given up, after all attempts. [Development]"),
+		metric.WithUnit("{notifications}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerPending, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_pending",
+		metric.WithDescription("Alerts whose condition holds and whose `for` is not over. [Development]"),
+		metric.WithUnit("{alerts}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerQueries, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_queries",
+		metric.WithDescription("Queries of the page that run now. The bound is 4; further ones wait. [Development]"),
+		metric.WithUnit("{queries}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerQueryCache, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_query_cache",
+		metric.WithDescription("Answers to queries of the page that are kept for the next who asks. The bound is 100. [Development]"),
+		metric.WithUnit("{answers}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.AlertmanagerRequestsUnconverted, err = builder.meter.Int64ObservableCounter(
 		"otelcol_alertmanager_requests_unconverted",
 		metric.WithDescription("Requests with metrics that cannot be stored, such as delta sums; the rest of the request is stored. [Development]"),
 		metric.WithUnit("{requests}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerRuleEvaluationFailures, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_rule_evaluation_failures",
+		metric.WithDescription("Rules that could not be evaluated. [Development]"),
+		metric.WithUnit("{evaluations}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerRuleGroupDuration, err = builder.meter.Float64ObservableGauge(
+		"otelcol_alertmanager_rule_group_duration",
+		metric.WithDescription("How long the last evaluation of the group took. [Development]"),
+		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerRuleGroupInterval, err = builder.meter.Float64ObservableGauge(
+		"otelcol_alertmanager_rule_group_interval",
+		metric.WithDescription("How often the group is to be evaluated. [Development]"),
+		metric.WithUnit("s"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerRuleGroupMissed, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_rule_group_missed",
+		metric.WithDescription("Evaluations of the group left out because the one before took too long. [Development]"),
+		metric.WithUnit("{evaluations}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.AlertmanagerSamplesLate, err = builder.meter.Int64ObservableCounter(
@@ -312,10 +932,46 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{series}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.AlertmanagerSeriesInMemory, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_series_in_memory",
+		metric.WithDescription("Series in memory, also those in which rules keep their state and those that nobody writes to any more. [Development]"),
+		metric.WithUnit("{series}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.AlertmanagerSeriesLimit, err = builder.meter.Int64ObservableGauge(
 		"otelcol_alertmanager_series_limit",
 		metric.WithDescription("Series that the storage takes at most. [Development]"),
 		metric.WithUnit("{series}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerSilences, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_silences",
+		metric.WithDescription("Silences. The bound is 10,000, expired ones included, which are kept for 5 days. [Development]"),
+		metric.WithUnit("{silences}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerStateWriteFailures, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_state_write_failures",
+		metric.WithDescription("Times that incidents, history or active alerts could not be written to disk. [Development]"),
+		metric.WithUnit("{failures}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerStorageFailures, err = builder.meter.Int64ObservableCounter(
+		"otelcol_alertmanager_storage_failures",
+		metric.WithDescription("Times that the storage of metrics could not do something on disk. [Development]"),
+		metric.WithUnit("{failures}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerStorageSize, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_storage_size",
+		metric.WithDescription("Size of the stored metrics on disk. [Development]"),
+		metric.WithUnit("By"),
+	)
+	errs = errors.Join(errs, err)
+	builder.AlertmanagerSuppressed, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_suppressed",
+		metric.WithDescription("Alerts that were resolved by hand and stay quiet until their rule clears. [Development]"),
+		metric.WithUnit("{alerts}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

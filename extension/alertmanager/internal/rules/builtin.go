@@ -56,7 +56,7 @@ var builtin = []shipped{
 	},
 	{
 		"HighErrorRate", `{"otelcol.self.error.ratio"} > %s`, 0.01, 2 * time.Minute, "critical",
-		"{{ $value | humanizePercentage }} of the items fail in {{ index $labels \"otelcol.component.id\" }}",
+		"{{ $value | humanizePercentage }} of the {{ $labels.signal }} fail ({{ $labels.direction }})",
 	},
 }
 

@@ -34,11 +34,17 @@ func TestAShortRuleBecomesPrometheuss(t *testing.T) {
 	assert.Equal(t, `{"otelcol.self.queue.utilization", "b"=~"\"x\"", "exporter"=~"pooledotlp.*"} > 0.8`, compiled[0].Expr)
 	assert.Equal(t, "2m", compiled[0].For.String())
 	assert.Equal(t, "1m", compiled[0].KeepFiringFor.String())
-	assert.Equal(t, map[string]string{"team": "a", "severity": "warning"}, compiled[0].Labels)
+	assert.Equal(t, map[string]string{"team": "a", "severity": "warning", "escalation_from": "warning"}, compiled[0].Labels)
 	assert.Equal(t, "17m", compiled[1].For.String(), "the step waits for so long after the alert")
-	assert.Equal(t, map[string]string{"team": "a", "severity": "critical", "escalation": "1"}, compiled[1].Labels)
+	assert.Equal(t, map[string]string{"team": "a", "severity": "critical", "escalation": "1", "escalation_from": "warning"}, compiled[1].Labels)
 	assert.Equal(t, compiled[0].Alert, compiled[1].Alert)
 
+	rule.Severity = ""
+	assert.Equal(t, "none", rule.compile()[1].Labels["escalation_from"])
+	rule.Escalate = nil
+	assert.NotContains(t, rule.compile()[0].Labels, "escalation_from")
+
+	rule.Escalate = []Step{{After: time.Minute, Severity: "critical"}}
 	set, err := Load(Builtin{}, []Rule{rule}, nil)
 	require.NoError(t, err)
 	groups, _ := set.Load(configSource, false, 0)

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -83,8 +84,8 @@ func (r *Rule) Validate() error {
 	return errors.Join(errs...)
 }
 
-// compile turns the rule, and each of its steps, into a rule of Prometheus. Steps differ in severity and in how long they
-// wait, so that one silence on the alert's name mutes them all.
+// compile turns the rule, and each of its steps, into a rule of Prometheus. Steps differ in severity and in how long they wait; the label
+// that they have in common with the rule itself lets one silence mute them all, and no other rule of the same name.
 func (r *Rule) compile() []rulefmt.Rule {
 	expr := r.Expr
 	if expr == "" {
@@ -101,6 +102,9 @@ func (r *Rule) compile() []rulefmt.Rule {
 		if escalated != "" {
 			labels[EscalationLabel] = escalated
 		}
+		if len(r.Escalate) > 0 {
+			labels[EscalationFromLabel] = cmp.Or(r.Severity, r.Labels["severity"], "none")
+		}
 		return rulefmt.Rule{
 			Alert: r.Name, Expr: expr, For: model.Duration(hold), KeepFiringFor: model.Duration(r.KeepFiringFor),
 			Labels: labels, Annotations: r.Annotations,
@@ -113,8 +117,12 @@ func (r *Rule) compile() []rulefmt.Rule {
 	return compiled
 }
 
-// EscalationLabel is the label that tells which step of an escalation an alert is.
-const EscalationLabel = "escalation"
+const (
+	// EscalationLabel is the label that tells which step of an escalation an alert is; the rule itself has none.
+	EscalationLabel = "escalation"
+	// EscalationFromLabel is the label of a rule with steps, and of its steps, that tells the rule's own severity.
+	EscalationFromLabel = "escalation_from"
+)
 
 func (r *Rule) selector() string {
 	var b strings.Builder

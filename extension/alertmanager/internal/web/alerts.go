@@ -23,7 +23,7 @@ type activeAlert struct {
 	InhibitedBy []string `json:"inhibited_by"`
 }
 
-func (s *server) alerts(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) alerts(w http.ResponseWriter, _ *http.Request) {
 	delivered := map[model.Fingerprint]delivery.Active{}
 	for _, d := range s.Delivery.Active() {
 		delivered[d.Fingerprint()] = d
@@ -36,7 +36,7 @@ func (s *server) alerts(w http.ResponseWriter, _ *http.Request) {
 		a.InhibitedBy = append(a.InhibitedBy, d.InhibitedBy...)
 		result = append(result, a)
 	}
-	s.answer(w, http.StatusOK, result)
+	answer(w, http.StatusOK, result)
 }
 
 // order is what somebody asks to be done with an alert.
@@ -59,15 +59,15 @@ func readOrder(w http.ResponseWriter, r *http.Request) (order, error) {
 	return o, nil
 }
 
-func (s *server) acknowledge(w http.ResponseWriter, r *http.Request) {
+func (s *Server) acknowledge(w http.ResponseWriter, r *http.Request) {
 	o, err := readOrder(w, r)
 	if err == nil {
 		err = s.Tracker.Acknowledge(r.Context(), r.PathValue("id"), o.Who, o.Why, o.Until)
 	}
-	s.done(w, err)
+	done(w, err)
 }
 
-func (s *server) resolve(w http.ResponseWriter, r *http.Request) {
+func (s *Server) resolve(w http.ResponseWriter, r *http.Request) {
 	o, err := readOrder(w, r)
 	if err == nil && !o.Until.IsZero() {
 		err = errors.New("`until` is not for resolving: the alert stays quiet until its rule clears")
@@ -75,33 +75,33 @@ func (s *server) resolve(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = s.Tracker.Resolve(r.Context(), r.PathValue("id"), o.Who, o.Why)
 	}
-	s.done(w, err)
+	done(w, err)
 }
 
-func (s *server) done(w http.ResponseWriter, err error) {
+func done(w http.ResponseWriter, err error) {
 	if err != nil {
-		s.fail(w, err)
+		fail(w, err)
 		return
 	}
-	s.answer(w, http.StatusOK, struct{}{})
+	answer(w, http.StatusOK, struct{}{})
 }
 
-func (s *server) history(w http.ResponseWriter, r *http.Request) {
+func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	q, err := incidentQuery(r.URL.Query())
 	if err != nil {
-		s.fail(w, err)
+		fail(w, err)
 		return
 	}
-	s.answer(w, http.StatusOK, s.Tracker.History(q))
+	answer(w, http.StatusOK, s.Tracker.History(q))
 }
 
-func (s *server) statistics(w http.ResponseWriter, r *http.Request) {
+func (s *Server) statistics(w http.ResponseWriter, r *http.Request) {
 	q, err := incidentQuery(r.URL.Query())
 	if err != nil {
-		s.fail(w, err)
+		fail(w, err)
 		return
 	}
-	s.answer(w, http.StatusOK, s.Tracker.Statistics(q))
+	answer(w, http.StatusOK, s.Tracker.Statistics(q))
 }
 
 func incidentQuery(values url.Values) (incidents.Query, error) {

@@ -12,7 +12,7 @@ import (
 const heartbeat = 20 * time.Second
 
 // events streams what happens as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
-func (s *server) events(w http.ResponseWriter, r *http.Request) {
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	control := http.NewResponseController(w)

@@ -1,12 +1,7 @@
 package web
 
 import (
-	"errors"
-	"fmt"
-	"math"
 	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
@@ -32,14 +27,14 @@ type rule struct {
 	EvaluatedIn float64           `json:"evaluation_seconds"`
 }
 
-func (s *server) rules(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) rules(w http.ResponseWriter, _ *http.Request) {
 	result := []rule{}
 	for _, group := range s.Engine.Groups() {
 		for _, r := range group.Rules() {
 			result = append(result, describe(group, r))
 		}
 	}
-	s.answer(w, http.StatusOK, result)
+	answer(w, http.StatusOK, result)
 }
 
 func describe(group *prometheusrules.Group, r prometheusrules.Rule) rule {
@@ -72,69 +67,4 @@ func plot(expr parser.Expr) (query string, threshold *float64) {
 		}
 	}
 	return expr.String(), nil
-}
-
-// Bounds of a query: what a plot can show.
-const (
-	maxPoints = 2000
-	maxSeries = 50
-	// maxQueries run at a time: each may hold 80 MB.
-	maxQueries = 4
-)
-
-// series is a course of values; points are [seconds since 1970, value].
-type series struct {
-	Labels map[string]string `json:"labels"`
-	Points [][2]float64      `json:"points"`
-}
-
-func (s *server) queryRange(w http.ResponseWriter, r *http.Request) {
-	query, start, end, step, err := rangeOf(r.URL.Query())
-	if err != nil {
-		s.fail(w, err)
-		return
-	}
-	select {
-	case s.queries <- struct{}{}:
-		defer func() { <-s.queries }()
-	case <-r.Context().Done():
-		return
-	}
-	matrix, err := s.Engine.QueryRange(r.Context(), query, start, end, step)
-	if err != nil {
-		s.fail(w, err)
-		return
-	}
-	result := []series{}
-	for i := range matrix[:min(len(matrix), maxSeries)] {
-		one := series{Labels: matrix[i].Metric.Map(), Points: [][2]float64{}}
-		for _, p := range matrix[i].Floats {
-			if !math.IsNaN(p.F) && !math.IsInf(p.F, 0) { // JSON has neither
-				one.Points = append(one.Points, [2]float64{float64(p.T) / 1000, p.F})
-			}
-		}
-		result = append(result, one)
-	}
-	s.answer(w, http.StatusOK, result)
-}
-
-func rangeOf(values url.Values) (query string, start, end time.Time, step time.Duration, err error) {
-	var errs []error
-	number := func(key string) float64 {
-		f, err := strconv.ParseFloat(values.Get(key), 64)
-		if err != nil || math.IsNaN(f) || math.Abs(f) > 1e11 {
-			errs = append(errs, fmt.Errorf("`%s` must be a number of seconds, found %q", key, values.Get(key)))
-		}
-		return f
-	}
-	if query = values.Get("query"); query == "" {
-		errs = append(errs, errors.New("`query` must not be empty"))
-	}
-	from, to, width := number("start"), number("end"), number("step")
-	if len(errs) == 0 && (width < 1 || to < from || (to-from)/width > maxPoints) {
-		errs = append(errs, fmt.Errorf("from `start` to `end` there must be at most %d steps of at least one second, found start %g, end %g, step %g",
-			maxPoints, from, to, width))
-	}
-	seconds := func(f float64) time.Time { return time.UnixMilli(int64(f * 1000)) }
-	return query, seconds(from), seconds(to), time.Duration(width * float64(time.Second)), errors.Join(errs...)
 }

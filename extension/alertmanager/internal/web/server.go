@@ -5,7 +5,6 @@ import (
 	_ "embed" // for the API's description
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -35,15 +34,35 @@ type Parts struct {
 	Delivery Delivery
 	Tracker  *incidents.Tracker
 	Bus      *events.Bus
+	// Interval is how often rules are evaluated; for so long the answer to a query is kept.
+	Interval time.Duration
 	// Stopping is closed when the server is about to stop, so that event streams end.
 	Stopping <-chan struct{}
-	Logger   *slog.Logger
+	// CheckHost refuses requests for other hosts than loopback and Hosts, which may have a port.
+	CheckHost bool
+	Hosts     []string
 }
 
-type server struct {
+// Server serves everything. Its methods may be called at the same time.
+type Server struct {
 	Parts
-	queries chan struct{} // has room for those that may run
+	courses courses
+	handler http.Handler
 }
+
+// Stats are figures of a server.
+type Stats struct {
+	// Queries run now, Cached answers to queries are kept.
+	Queries, Cached int
+}
+
+// Stats returns the figures of now.
+func (s *Server) Stats() Stats {
+	return Stats{Queries: len(s.courses.running), Cached: s.courses.size()}
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 //go:embed openapi.yaml
 var openAPI []byte
@@ -51,25 +70,45 @@ var openAPI []byte
 // maxBody bounds the body of a request to the API under /api/v1/.
 const maxBody = 64 << 10
 
-// NewHandler returns the handler of everything.
-func NewHandler(parts Parts) http.Handler {
-	s := &server{Parts: parts, queries: make(chan struct{}, maxQueries)}
+// route is a method and a path of the API under /api/v1/.
+type route struct {
+	method, path string
+	handler      http.HandlerFunc
+}
+
+// routes are described in openapi.yaml.
+func (s *Server) routes() []route {
+	return []route{
+		{http.MethodGet, "/api/v1/alerts", s.alerts},
+		{http.MethodPost, "/api/v1/alerts/{id}/acknowledge", s.acknowledge},
+		{http.MethodPost, "/api/v1/alerts/{id}/resolve", s.resolve},
+		{http.MethodGet, "/api/v1/history", s.history},
+		{http.MethodGet, "/api/v1/statistics", s.statistics},
+		{http.MethodGet, "/api/v1/rules", s.rules},
+		{http.MethodGet, "/api/v1/query_range", s.queryRange},
+		{http.MethodGet, "/api/v1/events", s.events},
+		{http.MethodGet, "/api/v1/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/yaml")
+			_, _ = w.Write(openAPI)
+		}},
+	}
+}
+
+// NewServer returns a server of the parts.
+func NewServer(parts Parts) *Server {
+	s := &Server{Parts: parts, courses: courses{
+		ask: func(ctx context.Context, q rangeQuery) (promql.Matrix, error) {
+			return parts.Engine.QueryRange(ctx, q.expr, time.UnixMilli(q.start), time.UnixMilli(q.end), q.step)
+		},
+		kept: parts.Interval, running: make(chan struct{}, maxQueries), answers: map[rangeQuery]*courseAnswer{},
+	}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/v1/alerts", s.alerts)
-	mux.HandleFunc("POST /api/v1/alerts/{id}/acknowledge", s.acknowledge)
-	mux.HandleFunc("POST /api/v1/alerts/{id}/resolve", s.resolve)
-	mux.HandleFunc("GET /api/v1/history", s.history)
-	mux.HandleFunc("GET /api/v1/statistics", s.statistics)
-	mux.HandleFunc("GET /api/v1/rules", s.rules)
-	mux.HandleFunc("GET /api/v1/query_range", s.queryRange)
-	mux.HandleFunc("GET /api/v1/events", s.events)
-	mux.HandleFunc("GET /api/v1/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/yaml")
-		_, _ = w.Write(openAPI)
-	})
+	for _, r := range s.routes() {
+		mux.HandleFunc(r.method+" "+r.path, r.handler)
+	}
 	mux.Handle("/api/v2/", parts.Delivery.APIHandler())
 	mux.Handle("/", page())
-	return http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.handler = http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'self'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -77,6 +116,14 @@ func NewHandler(parts Parts) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		mux.ServeHTTP(w, r)
 	}))
+	if parts.CheckHost {
+		allowed := make([]string, len(parts.Hosts))
+		for i, host := range parts.Hosts {
+			allowed[i] = hostOf(host)
+		}
+		s.handler = checkHost(s.handler, allowed)
+	}
+	return s
 }
 
 // problem is the answer to a request that failed.
@@ -84,18 +131,16 @@ type problem struct {
 	Error string `json:"error"`
 }
 
-func (s *server) answer(w http.ResponseWriter, status int, value any) {
+func answer(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	if err := json.NewEncoder(w).Encode(value); err != nil {
-		s.Logger.Debug("an answer was not taken", "err", err)
-	}
+	_ = json.NewEncoder(w).Encode(value) // an answer that nobody takes is no fault of ours
 }
 
-func (s *server) fail(w http.ResponseWriter, err error) {
+func fail(w http.ResponseWriter, err error) {
 	status := http.StatusBadRequest
 	if errors.Is(err, incidents.ErrUnknown) {
 		status = http.StatusNotFound
 	}
-	s.answer(w, status, problem{Error: err.Error()})
+	answer(w, status, problem{Error: err.Error()})
 }

@@ -33,6 +33,7 @@ type TelemetryBuilder struct {
 	ProcessorAdaptivebatchBatchBytes        metric.Int64Histogram
 	ProcessorAdaptivebatchBatchItems        metric.Int64Histogram
 	ProcessorAdaptivebatchBatches           metric.Int64Counter
+	ProcessorAdaptivebatchBufferSize        metric.Int64ObservableGauge
 	ProcessorAdaptivebatchConcurrencyLimit  metric.Int64ObservableGauge
 	ProcessorAdaptivebatchInFlight          metric.Int64ObservableGauge
 	ProcessorAdaptivebatchIsolationRequests metric.Int64Counter
@@ -57,6 +58,21 @@ type telemetryBuilderOptionFunc func(mb *TelemetryBuilder)
 
 func (tbof telemetryBuilderOptionFunc) apply(mb *TelemetryBuilder) {
 	tbof(mb)
+}
+
+// RegisterProcessorAdaptivebatchBufferSizeCallback sets callback for observable ProcessorAdaptivebatchBufferSize metric.
+func (builder *TelemetryBuilder) RegisterProcessorAdaptivebatchBufferSizeCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ProcessorAdaptivebatchBufferSize, obs: o})
+		return nil
+	}, builder.ProcessorAdaptivebatchBufferSize)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
 }
 
 // RegisterProcessorAdaptivebatchConcurrencyLimitCallback sets callback for observable ProcessorAdaptivebatchConcurrencyLimit metric.
@@ -262,6 +278,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_processor_adaptivebatch_batches",
 		metric.WithDescription("Batches sent, by what closed them. [Development]"),
 		metric.WithUnit("{batches}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorAdaptivebatchBufferSize, err = builder.meter.Int64ObservableGauge(
+		"otelcol_processor_adaptivebatch_buffer_size",
+		metric.WithDescription("Bytes in buffers of calls that are encoded on arrival, those that hold calls and those that wait for reuse. [Development]"),
+		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorAdaptivebatchConcurrencyLimit, err = builder.meter.Int64ObservableGauge(

@@ -6,19 +6,26 @@ import (
 	"math"
 	"runtime/debug"
 
+	"github.com/shirou/gopsutil/v4/common"
 	"github.com/shirou/gopsutil/v4/docker"
 )
 
-// cgroupMemoryLimit returns the limit of our own cgroup in bytes, and zero where there is none to be found. Version 1 also
-// tells the limits of the groups above; in version 2 those of a container are its own as seen from inside.
-func cgroupMemoryLimit(ctx context.Context) (uint64, error) {
+// cgroupMemoryLimit returns the smallest limit of our own cgroup and those above it, in bytes, and zero where there is none to
+// be found.
+func cgroupMemoryLimit(ctx context.Context, environment common.EnvMap) (uint64, error) {
+	above, err := memoryLimitV2(environment)
+	if err != nil {
+		return 0, err
+	}
 	stat, err := docker.CgroupMemOwnWithContext(ctx)
 	if err != nil {
-		return 0, ignoreMissing(err)
+		return above, ignoreMissing(err)
 	}
 	limit := stat.MemLimitInBytes
-	if above := stat.HierarchicalMemoryLimit; above > 0 && (limit == 0 || above < limit) {
-		limit = above
+	for _, l := range []uint64{stat.HierarchicalMemoryLimit, above} { // the first is version 1's
+		if l > 0 && (limit == 0 || l < limit) {
+			limit = l
+		}
 	}
 	return limit, nil
 }

@@ -26,11 +26,11 @@ func memoryFiles(limit, above string) map[string]string {
 	}
 }
 
-// memoryFilesV2 are the same in version 2, which does not tell what the groups above say.
-func memoryFilesV2(limit string) map[string]string {
+// memoryFilesV2 are the same of /pod/a in version 2, where each group has a file of its own.
+func memoryFilesV2(limit, above string) map[string]string {
 	return map[string]string{
-		"cgroup.controllers": "cpu memory\n", "a/memory.stat": "anon 0\nfile 0\n", "a/memory.max": limit, "a/memory.current": "1\n",
-		"a/memory.peak": "1\n", "a/memory.events": "max 0\n",
+		"cgroup.controllers": "cpu memory\n", "pod/memory.max": above, "pod/a/memory.stat": "anon 0\nfile 0\n", "pod/a/memory.max": limit, "pod/a/memory.current": "1\n",
+		"pod/a/memory.peak": "1\n", "pod/a/memory.events": "max 0\n",
 	}
 }
 
@@ -44,8 +44,10 @@ func TestTheMemoryLimitIsThatOfTheCgroup(t *testing.T) {
 		"version 1":           {"4:memory:/a\n", memoryFiles("104857600\n", "104857600\n"), 100 * mib},
 		"version 1, above":    {"4:memory:/a\n", memoryFiles(unlimitedV1, "52428800\n"), 50 * mib},
 		"version 1, no limit": {"4:memory:/a\n", memoryFiles(unlimitedV1, unlimitedV1), 0},
-		"version 2":           {"0::/a\n", memoryFilesV2("209715200\n"), 200 * mib},
-		"version 2, no limit": {"0::/a\n", memoryFilesV2("max\n"), 0},
+		"version 2":           {"0::/pod/a\n", memoryFilesV2("209715200\n", "max\n"), 200 * mib},
+		"version 2, above":    {"0::/pod/a\n", memoryFilesV2("max\n", "52428800\n"), 50 * mib},
+		"version 2, both":     {"0::/pod/a\n", memoryFilesV2("104857600\n", "209715200\n"), 100 * mib},
+		"version 2, no limit": {"0::/pod/a\n", memoryFilesV2("max\n", "max\n"), 0},
 		"version 2, no files": {"0::/gone\n", map[string]string{"cgroup.controllers": "cpu\n"}, 0},
 		"no such controller":  {"3:cpu,cpuacct:/a\n", nil, 0},
 		"no cgroups":          {"", nil, 0},
@@ -54,7 +56,7 @@ func TestTheMemoryLimitIsThatOfTheCgroup(t *testing.T) {
 			// The cgroups are faked, the process and the host are not.
 			environment := fakeCgroups(t, test.membership, test.files)
 			ctx := context.WithValue(t.Context(), common.EnvKey, environment)
-			limit, err := cgroupMemoryLimit(ctx)
+			limit, err := cgroupMemoryLimit(ctx, environment)
 			require.NoError(t, err)
 			if test.want == 0 {
 				assert.True(t, limit == 0 || limit > 1<<62, "no limit, found %d", limit)
@@ -63,6 +65,12 @@ func TestTheMemoryLimitIsThatOfTheCgroup(t *testing.T) {
 			assert.InDelta(t, test.want, float64(limit), 0)
 		})
 	}
+}
+
+func TestAGarbledMemoryLimitIsAnError(t *testing.T) {
+	environment := fakeCgroups(t, "0::/pod/a\n", memoryFilesV2("max\n", "a lot\n"))
+	_, err := cgroupMemoryLimit(context.WithValue(t.Context(), common.EnvKey, environment), environment)
+	require.ErrorContains(t, err, `memory.max: want bytes or max, found "a lot\n"`)
 }
 
 func TestWhatIsKnownWithoutProcIsStillTold(t *testing.T) {
@@ -75,7 +83,7 @@ func TestWhatIsKnownWithoutProcIsStillTold(t *testing.T) {
 		assert.Positive(t, fault.Metrics, fault.Part)
 		assert.Error(t, fault.Err, fault.Part)
 	}
-	assert.Equal(t, []string{"CPU quota", "CPU time", "host memory", "memory", "threads", "open files", "disk I/O", "start time"}, parts)
+	assert.Equal(t, []string{"CPU quota", "CPU time", "host memory", "cgroup memory limit", "memory", "threads", "open files", "disk I/O", "start time"}, parts)
 	values := sourcetest.Values(t, reading)
 	assert.EqualValues(t, runtime.GOMAXPROCS(0), values["otelcol.self.cpu.limit"])
 	assert.NotContains(t, values, "process.memory.usage", "absent, not 0")

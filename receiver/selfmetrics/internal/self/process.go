@@ -115,7 +115,7 @@ func (p *Process) readMemory(ctx context.Context, proc *process.Process, r *sour
 		limits[metadata.AttributeLimitSourceHost] = total
 	}
 	// Where a cgroup has no limit, version 1 says "nearly 2^63", and version 2 the largest number there is.
-	if limit, err := cgroupMemoryLimit(ctx); r.Check("cgroup memory limit", 1, err) && limit > 0 && source.Signed(limit) < total {
+	if limit, err := cgroupMemoryLimit(ctx, p.environment); r.Check("cgroup memory limit", 1, err) && limit > 0 && source.Signed(limit) < total {
 		limits[metadata.AttributeLimitSourceCgroup] = source.Signed(limit)
 	}
 	if limit := goMemoryLimit(); limit > 0 {

@@ -57,7 +57,8 @@ function card(a) {
 
 // course plots what the alert's rule looks at, for the series that has the alert's labels.
 async function course(a) {
-  const rule = rules.find((r) => r.name === a.name && r.type === 'alerting');
+  const named = rules.filter((r) => r.name === a.name && r.type === 'alerting');
+  const rule = named.find((r) => Object.entries(r.labels).every(([k, v]) => a.labels[k] === v)) || named[0];
   if (!rule) return '';
   const end = Date.now() / 1000, start = end - 1800;
   const found = await api('api/v1/query_range?' + new URLSearchParams({query: rule.plot_query, start, end, step: 15}));
@@ -165,7 +166,8 @@ function act(action, a, who, why, hours) {
   const path = `api/v1/alerts/${encodeURIComponent(a.id)}/`;
   if (action === 'acknowledge') return post(path + 'acknowledge', {who, why, until});
   if (action === 'resolve') return post(path + 'resolve', {who, why});
-  const matchers = Object.entries(a.labels).filter(([name]) => name !== 'severity' && name !== 'escalation')
+  // An alert that escalates is silenced with all its steps, which differ in these two.
+  const matchers = Object.entries(a.labels).filter(([name]) => !a.labels.escalation_from || (name !== 'severity' && name !== 'escalation'))
     .map(([name, value]) => ({name, value, isRegex: false, isEqual: true}));
   return post('api/v2/silences', {matchers, startsAt: new Date().toISOString(), endsAt: until, createdBy: who, comment: why || 'silenced'});
 }

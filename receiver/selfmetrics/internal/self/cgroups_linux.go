@@ -14,13 +14,26 @@ import (
 	"github.com/shirou/gopsutil/v4/common"
 )
 
-// cpuQuota returns how many CPUs the cgroups of this process let it use, and zero where they do not limit it. The smallest
-// quota on the way from our group to the root counts.
+// cpuQuota returns how many CPUs the cgroups of this process let it use, and zero where they do not limit it.
 //
 // gopsutil reads what cgroups used, not what they may use; the Go runtime reads the quota but rounds it.
 // The files are documented in https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files and
 // https://docs.kernel.org/scheduler/sched-bwc.html#management.
 func cpuQuota(environment common.EnvMap) (cpus float64, err error) {
+	return smallestLimit(environment, "cpu", quotaV1, quotaV2)
+}
+
+// memoryLimitV2 returns the smallest limit in bytes that the cgroups of this process set in version 2, and zero without one.
+// gopsutil reads that of our own group; a Kubernetes pod's is set one above.
+func memoryLimitV2(environment common.EnvMap) (uint64, error) {
+	limit, err := smallestLimit(environment, "memory", func(string) (float64, error) { return 0, nil }, maxV2)
+	return uint64(limit), err
+}
+
+// smallestLimit returns the smallest limit on the way from our group to the root, and zero where there is none. The limits are
+// read from a group's directory; zero is none.
+func smallestLimit(environment common.EnvMap, controller string, readV1, readV2 func(directory string) (float64, error),
+) (smallest float64, err error) {
 	proc, err := procfs.NewFS(environment[common.HostProcEnvKey])
 	if err != nil {
 		return 0, err
@@ -34,32 +47,50 @@ func cpuQuota(environment common.EnvMap) (cpus float64, err error) {
 		return 0, ignoreMissing(err)
 	}
 	root := filepath.Join(environment[common.HostSysEnvKey], "fs", "cgroup")
-	read := quotaV1
+	read := readV1
 	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err == nil {
-		read = quotaV2
+		read = readV2
 	} else {
-		root = filepath.Join(root, "cpu")
+		root = filepath.Join(root, controller)
 	}
 	group := ""
 	for _, g := range groups {
-		if slices.Contains(g.Controllers, "cpu") || len(g.Controllers) == 0 && group == "" {
+		if slices.Contains(g.Controllers, controller) || len(g.Controllers) == 0 && group == "" {
 			group = g.Path
 		}
 	}
 	for {
-		quota, err := read(filepath.Join(root, group))
+		limit, err := read(filepath.Join(root, group))
 		switch {
 		case err != nil && !isMissing(err):
 			return 0, err
-		case err == nil && quota > 0 && (cpus == 0 || quota < cpus):
-			cpus = quota
+		case err == nil && limit > 0 && (smallest == 0 || limit < smallest):
+			smallest = limit
 		}
 		if group == "" || group == "/" || group == "." {
-			return cpus, nil
+			return smallest, nil
 		}
 		// A container that sees its own group as the root still reads the path of the host, which does not exist here.
 		group = filepath.Dir(group)
 	}
+}
+
+// maxV2 reads memory.max, in bytes; "max" is no limit.
+func maxV2(directory string) (float64, error) {
+	file := filepath.Join(directory, "memory.max")
+	content, err := os.ReadFile(file) //nolint:gosec // a path made of the kernel's own
+	if err != nil {
+		return 0, err
+	}
+	text := strings.TrimSpace(string(content))
+	if text == "max" {
+		return 0, nil
+	}
+	limit, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: want bytes or max, found %q", file, content)
+	}
+	return float64(limit), nil
 }
 
 // quotaV2 reads "<quota> <period>" in microseconds; a quota of "max" is none.

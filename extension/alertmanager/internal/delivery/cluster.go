@@ -1,0 +1,48 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/alertmanager/cluster"
+)
+
+// joinCluster shares alerts, silences and the notification log with peers.
+func (d *Delivery) joinCluster() error {
+	if d.cfg.Cluster.Listen == "" {
+		return nil
+	}
+	var err error
+	d.peer, err = cluster.Create(d.cfg.Logger, d.cfg.Registerer, d.cfg.Cluster.Listen, "", d.cfg.Cluster.Peers, true,
+		cluster.DefaultPushPullInterval, cluster.DefaultGossipInterval, cluster.DefaultTCPTimeout, cluster.DefaultResolvePeersTimeout,
+		cluster.DefaultProbeTimeout, cluster.DefaultProbeInterval, nil, false, "", "")
+	if err != nil {
+		return fmt.Errorf("join the cluster: %w", err)
+	}
+	d.log.SetBroadcast(d.peer.AddState("nfl", d.log, d.cfg.Registerer).Broadcast)
+	d.silences.SetBroadcast(d.peer.AddState("sil", d.silences, d.cfg.Registerer).Broadcast)
+	// A key of our own: Alertmanager's members, which know no such state, leave it aside.
+	d.alerts.broadcast = d.peer.AddState("otelcol_alerts", d.alerts, d.cfg.Registerer).Broadcast
+	if err := d.peer.Join(cluster.DefaultReconnectInterval, cluster.DefaultReconnectTimeout); err != nil {
+		d.cfg.Logger.Warn("no peer of the cluster could be reached", "err", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	d.background.Go(func() {
+		defer cancel()
+		d.peer.Settle(ctx, 10*cluster.DefaultGossipInterval)
+	})
+	d.background.Go(func() {
+		<-d.stop
+		cancel()
+	})
+	return nil
+}
+
+// clusterPeer is nil as an interface without a cluster.
+func (d *Delivery) clusterPeer() cluster.ClusterPeer {
+	if d.peer == nil {
+		return nil
+	}
+	return d.peer
+}
