@@ -122,7 +122,7 @@ func yTicks(low, high float64, logarithmic bool) (ticks []float64) {
 		}
 	}
 	for i := math.Ceil(low / step); i*step <= high; i++ {
-		ticks = append(ticks, i*step)
+		ticks = append(ticks, i*step+0) // + 0: the ceiling of a little below 0 is -0, and would be written so
 	}
 	return ticks
 }

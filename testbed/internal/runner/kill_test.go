@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/generator"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/process"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/scenario"
 )
@@ -33,7 +34,10 @@ func TestLivesAreRandomSeededAndWithinTheLoad(t *testing.T) {
 }
 
 func TestKillsAreSurvived(t *testing.T) {
-	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Load.Duration, s.Kills = 3*time.Second, 2 })))
+	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Load.Mode, s.Load.Rate = generator.Closed, 0 // so that there is always a request to fail when the kill comes
+		s.Load.Duration, s.Kills = 3*time.Second, 2
+	})))
 	assert.Empty(t, m.Fault)
 	assert.Positive(t, m.Failures)
 	assert.Zero(t, m.Counts.Lost)

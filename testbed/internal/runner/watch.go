@@ -55,6 +55,10 @@ func (w *watch) take(t *trial) {
 	defer w.mu.Unlock()
 	w.peakRSS = max(w.peakRSS, m.usage.RSS)
 	w.peakAnonymous = max(w.peakAnonymous, m.usage.Anonymous)
+	// What was looked at just before the measured time began, and gets here after, belongs to neither side of that border.
+	if m.at.Before(w.begun.at) {
+		return
+	}
 	if seconds := m.at.Sub(w.last.at).Seconds(); !w.last.at.IsZero() && seconds > 0 {
 		sample := result.Sample{
 			At: m.at.Sub(w.begun.at), Received: float64(m.received-w.last.received) / seconds,
