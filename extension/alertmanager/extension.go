@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -52,6 +51,7 @@ type Extension struct {
 	telemetry *telemetry
 
 	host      component.Host
+	disk      diskStatus
 	directory string
 	registry  *prometheus.Registry
 	address   net.Addr
@@ -73,7 +73,7 @@ func (e *Extension) Subscribe(ctx context.Context) <-chan Event { return e.bus.S
 
 // Start implements component.Component.
 func (e *Extension) Start(ctx context.Context, host component.Host) error {
-	e.host, e.stopping = host, make(chan struct{})
+	e.host, e.disk.host, e.stopping = host, host, make(chan struct{})
 	for _, step := range []func(context.Context) error{e.openState, e.startDelivery, e.startEngine, e.serve, e.report} {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, e.Shutdown(ctx))
@@ -108,7 +108,7 @@ func (e *Extension) openState(context.Context) error {
 	if err := writable(e.directory); err != nil {
 		e.set.Logger.Error("the directory of alerts cannot be written to: a restart will forget everything",
 			zap.String("directory", e.directory), zap.Error(err))
-		componentstatus.ReportStatus(e.host, componentstatus.NewRecoverableErrorEvent(err))
+		e.disk.tells("the directory of alerts")(err)
 		temporary, err := os.MkdirTemp("", "alertmanager")
 		if err != nil {
 			return fmt.Errorf("`storage::directory` cannot be written to, and there is no other place: %w", err)
@@ -122,7 +122,7 @@ func (e *Extension) openState(context.Context) error {
 	e.storage, err = storage.Open(storage.Config{
 		Directory: e.directory, Retention: e.cfg.Storage.Retention, MaxSeries: e.cfg.Storage.MaxSeries,
 		IgnoreResourceAttributes: e.cfg.Storage.IgnoreResourceAttributes,
-		Logger:                   e.logger("storage"), Registerer: e.registry,
+		Logger:                   e.logger("storage"), Registerer: e.registry, Trouble: e.disk.tells("what the rules have seen"),
 	})
 	if err != nil {
 		return err
@@ -140,18 +140,6 @@ func (e *Extension) openState(context.Context) error {
 	return err
 }
 
-// writable creates the directory if there is none and tries to write in it.
-func writable(directory string) error {
-	if err := os.MkdirAll(directory, 0o700); err != nil {
-		return err
-	}
-	probe := filepath.Join(directory, ".writable")
-	if err := os.WriteFile(probe, nil, 0o600); err != nil {
-		return err
-	}
-	return os.Remove(probe)
-}
-
 func (e *Extension) startDelivery(context.Context) error {
 	externalURL, err := e.cfg.externalURL()
 	if err != nil {
@@ -164,7 +152,7 @@ func (e *Extension) startDelivery(context.Context) error {
 			e.telemetry.notified(n)
 			e.tracker.Notified(n)
 		},
-		Logger: e.logger("delivery"), Registerer: e.registry,
+		Trouble: e.disk.tells("the state of alerts"), Logger: e.logger("delivery"), Registerer: e.registry,
 	})
 	if err != nil {
 		return err

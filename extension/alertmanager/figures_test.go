@@ -174,7 +174,7 @@ func TestFiguresOfTheRegistryAreSummedUpByTheLabelsThatAreKept(t *testing.T) {
 		u.read(own, source{name: "failed", labels: []string{"integration"}}))
 	assert.Equal(t, []reading{{attribute.NewSet(own), 15}}, u.read(own, source{name: "size"}, source{name: "more"}))
 	assert.ElementsMatch(t, []reading{{attribute.NewSet(own, attribute.String("operation", "a")), 10}, {attribute.NewSet(own, attribute.String("operation", "b")), 5}},
-		u.read(own, source{name: "size", operation: "a"}, source{name: "more", operation: "b"}))
+		u.read(own, source{name: "size", as: ofOperation("a")}, source{name: "more", as: ofOperation("b")}))
 	assert.Empty(t, u.read(own, source{name: "none"}))
 	size.Set(20)
 	assert.InDelta(t, 10, u.read(own, source{name: "size"})[0].value, 0, "one collection, one look")

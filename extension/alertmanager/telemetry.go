@@ -41,6 +41,7 @@ func (t *telemetry) reportOwn(e *Extension) error {
 	}
 	return errors.Join(
 		t.RegisterAlertmanagerSeriesCallback(observe(func() int64 { return e.storage.Stats().Series })),
+		t.RegisterAlertmanagerSeriesUnloggedCallback(observe(func() int64 { return e.storage.Stats().Unlogged })),
 		t.RegisterAlertmanagerSeriesLimitCallback(observe(func() int64 { return int64(e.cfg.Storage.MaxSeries) })),
 		t.RegisterAlertmanagerSamplesRefusedCallback(observe(func() int64 { return e.storage.Stats().Refused })),
 		t.RegisterAlertmanagerRequestsUnconvertedCallback(observe(func() int64 { return e.storage.Stats().Unconverted })),
@@ -53,9 +54,11 @@ func (t *telemetry) reportOwn(e *Extension) error {
 		t.RegisterAlertmanagerSuppressedCallback(observe(func() int64 { return int64(e.tracker.Stats().Suppressed) })),
 		t.RegisterAlertmanagerHistoryIncidentsCallback(observe(func() int64 { return int64(e.tracker.Stats().History) })),
 		t.RegisterAlertmanagerHistoryLimitCallback(observe(func() int64 { return int64(e.cfg.Storage.MaxHistory) })),
-		t.RegisterAlertmanagerStateWriteFailuresCallback(observe(func() int64 {
-			return e.tracker.Stats().WriteFailures + e.delivery.Stats().WriteFailures
-		})),
+		t.RegisterAlertmanagerStateWriteFailuresCallback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(e.tracker.Stats().WriteFailures, metric.WithAttributes(t.id, ofFile("incidents")))
+			o.Observe(e.delivery.Stats().WriteFailures, metric.WithAttributes(t.id, ofFile("alerts")))
+			return nil
+		}),
 		t.RegisterAlertmanagerEventSubscribersCallback(observe(func() int64 { return int64(e.bus.Stats().Subscribers) })),
 		t.RegisterAlertmanagerEventSubscribersRefusedCallback(observe(func() int64 { return e.bus.Stats().Refused })),
 		t.RegisterAlertmanagerEventBacklogCallback(observe(func() int64 { return int64(e.bus.Stats().Backlog) })),
@@ -88,6 +91,9 @@ func (t *telemetry) reportUpstream(u *upstream) error {
 		t.RegisterAlertmanagerNotificationsUndeliveredCallback(whole(
 			source{name: "alertmanager_notifications_failed_total", labels: []string{"integration"}})),
 		t.RegisterAlertmanagerNotificationLogSizeCallback(whole(source{name: "alertmanager_nflog_snapshot_size_bytes"})),
+		t.RegisterAlertmanagerStateWriteFailuresCallback(whole(
+			source{name: "alertmanager_nflog_maintenance_errors_total", as: ofFile("notification_log")},
+			source{name: "alertmanager_silences_maintenance_errors_total", as: ofFile("silences")})),
 		t.RegisterAlertmanagerAggregationGroupsCallback(whole(source{name: "alertmanager_dispatcher_aggregation_groups"})),
 		t.RegisterAlertmanagerSilencesCallback(whole(source{name: "alertmanager_silences", labels: []string{"state"}})),
 
@@ -112,13 +118,17 @@ func (t *telemetry) reportUpstream(u *upstream) error {
 			source{name: "prometheus_tsdb_storage_blocks_bytes"}, source{name: "prometheus_tsdb_wal_storage_size_bytes"},
 			source{name: "prometheus_tsdb_head_chunks_storage_size_bytes"})),
 		t.RegisterAlertmanagerStorageFailuresCallback(whole(
-			source{name: "prometheus_tsdb_wal_writes_failed_total", operation: "wal_write"},
-			source{name: "prometheus_tsdb_checkpoint_creations_failed_total", operation: "checkpoint"},
-			source{name: "prometheus_tsdb_compactions_failed_total", operation: "compaction"},
-			source{name: "prometheus_tsdb_head_truncations_failed_total", operation: "truncation"},
-			source{name: "prometheus_tsdb_reloads_failures_total", operation: "reload"})),
+			source{name: "prometheus_tsdb_wal_writes_failed_total", as: ofOperation("wal_write")},
+			source{name: "prometheus_tsdb_checkpoint_creations_failed_total", as: ofOperation("checkpoint")},
+			source{name: "prometheus_tsdb_compactions_failed_total", as: ofOperation("compaction")},
+			source{name: "prometheus_tsdb_head_truncations_failed_total", as: ofOperation("truncation")},
+			source{name: "prometheus_tsdb_reloads_failures_total", as: ofOperation("reload")})),
 	)
 }
+
+func ofOperation(name string) attribute.KeyValue { return attribute.String("operation", name) }
+
+func ofFile(name string) attribute.KeyValue { return attribute.String("file", name) }
 
 // notified counts an attempt to notify.
 func (t *telemetry) notified(n delivery.Notification) {

@@ -28,8 +28,8 @@ type source struct {
 	name string
 	// labels are those that become attributes of the same name; over all others the metric is summed up.
 	labels []string
-	// operation is the attribute of that name, when not empty.
-	operation string
+	// as is a further attribute, if it has a key.
+	as attribute.KeyValue
 }
 
 // reading is a value of one set of attributes.
@@ -50,8 +50,8 @@ func (u *upstream) read(own attribute.KeyValue, sources ...source) []reading {
 				continue
 			}
 			attributes := []attribute.KeyValue{own}
-			if s.operation != "" {
-				attributes = append(attributes, attribute.String("operation", s.operation))
+			if s.as.Valid() {
+				attributes = append(attributes, s.as)
 			}
 			for _, label := range m.GetLabel() {
 				if slices.Contains(s.labels, label.GetName()) {

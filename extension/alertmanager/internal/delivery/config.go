@@ -36,7 +36,9 @@ type Config struct {
 	// NotificationTimeout bounds one attempt to notify; another may follow.
 	NotificationTimeout time.Duration
 	// Notified is called after every attempt to notify, from many goroutines.
-	Notified   func(Notification)
+	Notified func(Notification)
+	// Trouble, if not nil, is told when active alerts can no longer be written to disk, and with nil when they can again.
+	Trouble    func(error)
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,6 +22,8 @@ import (
 	"github.com/prometheus/alertmanager/silence"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/route"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/atomicfile"
 )
 
 const (
@@ -99,8 +102,12 @@ func (d *Delivery) openState() error {
 		return fmt.Errorf("open silences: %w", err)
 	}
 	d.silencer = silence.NewSilencer(d.silences, d.cfg.Logger, d.recorder)
-	d.background.Go(func() { d.log.Maintenance(maintenanceInterval, logPath, d.stop, nil) })
-	d.background.Go(func() { d.silences.Maintenance(maintenanceInterval, silencesPath, d.stop, nil) })
+	d.background.Go(func() {
+		d.log.Maintenance(maintenanceInterval, logPath, d.stop, maintenance(logPath, d.log.GC, d.log.Snapshot))
+	})
+	d.background.Go(func() {
+		d.silences.Maintenance(maintenanceInterval, silencesPath, d.stop, maintenance(silencesPath, d.silences.GC, d.silences.Snapshot))
+	})
 	d.hooks = &storeHooks{Silencer: d.silencer, admit: d.cfg.Admit, observe: d.cfg.Observe}
 	stored, err := mem.NewAlerts(context.Background(), alertGCInterval, 0, d.hooks, d.cfg.Logger, d.recorder, d.cfg.Registerer,
 		featurecontrol.NoopFlags{})
@@ -109,6 +116,20 @@ func (d *Delivery) openState() error {
 	}
 	d.alerts = &sharedAlerts{Alerts: stored}
 	return nil
+}
+
+// maintenance replaces Alertmanager's own, which on a full disk renames the half it has written over the last whole file.
+func maintenance(path string, collect func() (int, error), snapshot func(io.Writer) (int64, error)) func() (int64, error) {
+	return func() (size int64, err error) {
+		if _, err := collect(); err != nil {
+			return 0, err
+		}
+		err = atomicfile.ReplaceBy(path, func(w io.Writer) error {
+			size, err = snapshot(w)
+			return err
+		})
+		return size, err
+	}
 }
 
 // setAside renames a state file that could not be read, so that the next start has it no more and a person can look at it.

@@ -29,10 +29,17 @@ func (d *Delivery) keepSnapshot() {
 		if err != nil {
 			d.snapshotFailures.Add(1)
 		}
-		if err != nil && !failing {
-			d.cfg.Logger.Error("active alerts cannot be written to disk: a restart may forget recoveries", "err", err)
+		if failed := err != nil; failed != failing {
+			failing = failed
+			if failed {
+				d.cfg.Logger.Error("active alerts cannot be written to disk: a restart may forget recoveries", "err", err)
+			} else {
+				d.cfg.Logger.Info("active alerts are written to disk again")
+			}
+			if d.cfg.Trouble != nil {
+				d.cfg.Trouble(err)
+			}
 		}
-		failing = err != nil
 	}
 }
 

@@ -65,6 +65,7 @@ type TelemetryBuilder struct {
 	AlertmanagerSeries                   metric.Int64ObservableGauge
 	AlertmanagerSeriesInMemory           metric.Int64ObservableGauge
 	AlertmanagerSeriesLimit              metric.Int64ObservableGauge
+	AlertmanagerSeriesUnlogged           metric.Int64ObservableGauge
 	AlertmanagerSilences                 metric.Int64ObservableGauge
 	AlertmanagerStateWriteFailures       metric.Int64ObservableCounter
 	AlertmanagerStorageFailures          metric.Int64ObservableCounter
@@ -608,6 +609,21 @@ func (builder *TelemetryBuilder) RegisterAlertmanagerSeriesLimitCallback(cb metr
 	return nil
 }
 
+// RegisterAlertmanagerSeriesUnloggedCallback sets callback for observable AlertmanagerSeriesUnlogged metric.
+func (builder *TelemetryBuilder) RegisterAlertmanagerSeriesUnloggedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.AlertmanagerSeriesUnlogged, obs: o})
+		return nil
+	}, builder.AlertmanagerSeriesUnlogged)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterAlertmanagerSilencesCallback sets callback for observable AlertmanagerSilences metric.
 func (builder *TelemetryBuilder) RegisterAlertmanagerSilencesCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -944,6 +960,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{series}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.AlertmanagerSeriesUnlogged, err = builder.meter.Int64ObservableGauge(
+		"otelcol_alertmanager_series_unlogged",
+		metric.WithDescription("Series of which samples are kept in memory alone, as the disk did not take them. They are bounded like those on disk. [Development]"),
+		metric.WithUnit("{series}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.AlertmanagerSilences, err = builder.meter.Int64ObservableGauge(
 		"otelcol_alertmanager_silences",
 		metric.WithDescription("Silences. The bound is 10,000, expired ones included, which are kept for 5 days. [Development]"),
@@ -952,7 +974,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.AlertmanagerStateWriteFailures, err = builder.meter.Int64ObservableCounter(
 		"otelcol_alertmanager_state_write_failures",
-		metric.WithDescription("Times that incidents, history or active alerts could not be written to disk. [Development]"),
+		metric.WithDescription("Times that a file of state could not be written to disk. The one of incidents stands for the history, too. [Development]"),
 		metric.WithUnit("{failures}"),
 	)
 	errs = errors.Join(errs, err)

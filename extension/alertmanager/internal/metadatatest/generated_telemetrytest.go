@@ -568,6 +568,20 @@ func AssertEqualAlertmanagerSeriesLimit(t *testing.T, tt *componenttest.Telemetr
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }
 
+func AssertEqualAlertmanagerSeriesUnlogged(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_alertmanager_series_unlogged",
+		Description: "Series of which samples are kept in memory alone, as the disk did not take them. They are bounded like those on disk. [Development]",
+		Unit:        "{series}",
+		Data: metricdata.Gauge[int64]{
+			DataPoints: dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_alertmanager_series_unlogged")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
 func AssertEqualAlertmanagerSilences(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_alertmanager_silences",
@@ -585,7 +599,7 @@ func AssertEqualAlertmanagerSilences(t *testing.T, tt *componenttest.Telemetry, 
 func AssertEqualAlertmanagerStateWriteFailures(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_alertmanager_state_write_failures",
-		Description: "Times that incidents, history or active alerts could not be written to disk. [Development]",
+		Description: "Times that a file of state could not be written to disk. The one of incidents stands for the history, too. [Development]",
 		Unit:        "{failures}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
