@@ -5,17 +5,20 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/xconsumer"
 	"go.opentelemetry.io/collector/processor"
+	"go.opentelemetry.io/collector/processor/xprocessor"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/metadata"
 )
 
-// NewFactory returns the factory of the processor "adaptivebatch" for traces, metrics and logs.
+// NewFactory returns the factory of the processor "adaptivebatch" for traces, metrics, logs and profiles.
 func NewFactory() processor.Factory {
-	return processor.NewFactory(metadata.Type, createDefaultConfig,
-		processor.WithTraces(createTraces, metadata.TracesStability),
-		processor.WithMetrics(createMetrics, metadata.MetricsStability),
-		processor.WithLogs(createLogs, metadata.LogsStability),
+	return xprocessor.NewFactory(metadata.Type, createDefaultConfig,
+		xprocessor.WithTraces(createTraces, metadata.TracesStability),
+		xprocessor.WithMetrics(createMetrics, metadata.MetricsStability),
+		xprocessor.WithLogs(createLogs, metadata.LogsStability),
+		xprocessor.WithProfiles(createProfiles, metadata.ProfilesStability),
 	)
 }
 
@@ -44,6 +47,14 @@ func createLogs(_ context.Context, set processor.Settings, cfg component.Config,
 		return nil, err
 	}
 	return newLogs(b, next), nil
+}
+
+func createProfiles(_ context.Context, set processor.Settings, cfg component.Config, next xconsumer.Profiles) (xprocessor.Profiles, error) {
+	b, err := create(set, cfg, "profiles")
+	if err != nil {
+		return nil, err
+	}
+	return newProfiles(b, next), nil
 }
 
 func create(set processor.Settings, cfg component.Config, signal string) (*batcher, error) {

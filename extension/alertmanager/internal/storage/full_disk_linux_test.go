@@ -66,8 +66,8 @@ func TestMetricsAreKeptInMemoryWhileTheDiskIsFull(t *testing.T) {
 
 	s = open(t, directory, 3)
 	afterwards := sum(stored(t, s, "m"))
-	assert.Less(t, afterwards, 2*sent)
 	assert.GreaterOrEqual(t, afterwards, 2*400, "what was on disk is read again")
+	assert.LessOrEqual(t, afterwards, 2*sent, "once") // the log may still have had records in its page, to write when there was room
 }
 
 func TestWhatIsKeptInMemoryIsGivenUpAfterTheRetention(t *testing.T) {
