@@ -18,7 +18,20 @@ type Config struct {
 	// nothing behind this receiver looks into them. true decodes. false is refused where the converter is missing or finds
 	// an obstacle.
 	Decode DecodeMode `mapstructure:"decode"`
+
+	// GRPCServer says what serves gRPC where requests stay bytes: auto, the default, the receiver's own server unless something is
+	// configured that only grpc-go's has; grpc-go always that one.
+	GRPCServer ServerMode `mapstructure:"grpc_server"`
 }
+
+// ServerMode says what serves gRPC.
+type ServerMode string
+
+// The modes.
+const (
+	ServerAuto   ServerMode = "auto"
+	ServerGRPCGo ServerMode = "grpc-go"
+)
 
 // DecodeMode says whether requests become pdata.
 type DecodeMode string
@@ -60,6 +73,11 @@ func (cfg *Config) Validate() error {
 			"built without: add it under `converters` to the builder's manifest, or set `decode: auto`"))
 	default:
 		errs = append(errs, fmt.Errorf("`decode` must be auto, true or false, found %q", cfg.Decode))
+	}
+	switch cfg.GRPCServer {
+	case ServerAuto, ServerGRPCGo:
+	default:
+		errs = append(errs, fmt.Errorf("`grpc_server` must be auto or grpc-go, found %q", cfg.GRPCServer))
 	}
 	return errors.Join(errs...)
 }

@@ -57,9 +57,12 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 
 func (codec) Name() string { return "proto" }
 
+// exportMethod is the full name of an endpoint's only method.
+func exportMethod(e endpoint) string { return fmt.Sprintf("/%s/Export", e.names().service) }
+
 // registerGRPC serves an endpoint. pdata's own registration would decode the message.
 func registerGRPC(server *grpc.Server, e endpoint) {
-	method := fmt.Sprintf("/%s/Export", e.names().service)
+	method := exportMethod(e)
 	answer := &payload{data: mem.BufferSlice{mem.SliceBuffer(e.answers().proto)}}
 	export := func(ctx context.Context, request any) (any, error) {
 		if err := e.exportProto(ctx, request.(*payload).data); err != nil {

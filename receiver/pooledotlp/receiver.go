@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/unarygrpc"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/pooledotlp/internal/metadata"
 )
@@ -33,11 +34,18 @@ type otlpReceiver struct {
 	logs     consumer.Logs
 	profiles xconsumer.Profiles
 
-	grpcServer *grpc.Server
+	grpcServer grpcServer
 	httpServer *http.Server
 	// Where the servers listen, known once started: a port may be configured as 0.
 	grpcAddress, httpAddress net.Addr
 	serving                  sync.WaitGroup
+}
+
+// grpcServer is what grpc-go's server and ours have in common.
+type grpcServer interface {
+	Serve(net.Listener) error
+	GracefulStop()
+	Stop()
 }
 
 func newReceiver(cfg *Config, set receiver.Settings) (*otlpReceiver, error) {
@@ -71,21 +79,37 @@ func (r *otlpReceiver) startGRPC(ctx context.Context, host component.Host) error
 	if err != nil {
 		return err
 	}
-	server, err := cfg.ToServer(ctx, host.GetExtensions(), r.settings.TelemetrySettings, grpcOptions(r.buffers)...)
+	stopped := grpc.ErrServerStopped
+	if why := r.whyNotOwn(ctx); why == "" {
+		stopped = unarygrpc.ErrStopped
+		r.grpcServer, err = r.ownServer(ctx, host, endpoints)
+	} else {
+		r.settings.Logger.Info("gRPC is served by grpc-go", zap.String("reason", why))
+		r.grpcServer, err = r.grpcGoServer(ctx, host, endpoints)
+	}
 	if err != nil {
 		return err
-	}
-	r.grpcServer = server // it has begun to run workers, and must be stopped even if it never serves
-	for _, e := range endpoints {
-		registerGRPC(server, e)
 	}
 	listener, err := cfg.NetAddr.Listen(ctx)
 	if err != nil {
 		return err
 	}
 	r.grpcAddress = listener.Addr()
-	r.serve(host, "gRPC", listener, func() error { return server.Serve(listener) }, grpc.ErrServerStopped)
+	r.serve(host, "gRPC", listener, func() error { return r.grpcServer.Serve(listener) }, stopped)
 	return nil
+}
+
+// grpcGoServer makes the server that decodes, and the byte path's where ours lacks something. It has begun to run workers, and must
+// be stopped even if it never serves.
+func (r *otlpReceiver) grpcGoServer(ctx context.Context, host component.Host, endpoints []endpoint) (grpcServer, error) {
+	server, err := r.cfg.Protocols.GRPC.Get().ToServer(ctx, host.GetExtensions(), r.settings.TelemetrySettings, grpcOptions(r.buffers)...)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range endpoints {
+		registerGRPC(server, e)
+	}
+	return server, nil
 }
 
 func (r *otlpReceiver) startHTTP(ctx context.Context, host component.Host) error {

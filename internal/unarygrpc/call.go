@@ -1,0 +1,83 @@
+package unarygrpc
+
+import (
+	"context"
+	"io"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// begin handles a call whose message is complete, in a goroutine that is not the connection's.
+func (c *conn) begin(s *stream) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	if !s.deadline.IsZero() {
+		cancel() // takes the child out of the connection's list again
+		ctx, cancel = context.WithDeadline(c.ctx, s.deadline)
+	}
+	c.mu.Lock()
+	s.begun, s.cancel = true, cancel
+	c.calls++
+	c.mu.Unlock()
+	c.server.workers.do(task{conn: c, stream: s, ctx: ctx})
+}
+
+func (c *conn) run(ctx context.Context, s *stream) {
+	err := c.handle(ctx, s)
+	s.cancel()
+	c.mu.Lock()
+	c.calls--
+	if c.streams[s.id] == s {
+		c.answer(s, err)
+	}
+	c.checkDrained()
+	c.output.room.Broadcast()
+	c.mu.Unlock()
+	c.flush()
+}
+
+func (c *conn) handle(ctx context.Context, s *stream) error {
+	message := s.message
+	s.message = nil
+	defer func() { message.Free() }()
+	if incoming := c.server.cfg.Incoming; incoming != nil {
+		var err error
+		if ctx, err = incoming(metadata.NewIncomingContext(ctx, s.metadata), s.metadata); err != nil {
+			if _, has := status.FromError(err); has {
+				return err
+			}
+			return status.Error(codes.Unauthenticated, err.Error())
+		}
+	}
+	if s.compressed() {
+		plain, err := decompress(s.encoding, message, c.server.cfg.Buffers, c.server.cfg.MaxMessageBytes)
+		message.Free()
+		if message = plain; err != nil {
+			return err
+		}
+	}
+	return s.method.Handle(ctx, message)
+}
+
+// decompress returns a message as it was before its client compressed it, with references of its own.
+func decompress(name string, message mem.BufferSlice, buffers mem.BufferPool, limit int) (mem.BufferSlice, error) {
+	source := message.Reader()
+	defer func() { _ = source.Close() }()
+	plain, err := encoding.GetCompressor(name).Decompress(source)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "decompressing the message with %q: %v", name, err)
+	}
+	out, err := mem.ReadAll(io.LimitReader(plain, int64(limit)+1), buffers)
+	switch {
+	case err != nil:
+		out.Free()
+		return nil, status.Errorf(codes.Internal, "decompressing the message with %q: %v", name, err)
+	case out.Len() > limit:
+		out.Free()
+		return nil, status.Errorf(codes.ResourceExhausted, "received message after decompression larger than max %d", limit)
+	}
+	return out, nil
+}

@@ -1,0 +1,359 @@
+package unarygrpc
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+)
+
+const (
+	// maxFrame is HTTP/2's default, which clients keep to unless they are told otherwise. Frames in front of the data are
+	// buffered whole.
+	maxFrame = 16 << 10
+	// maxHeaderList bounds a call's headers, decompressed; the HTTP/2 way of counting adds 32 bytes to each.
+	maxHeaderList = 1 << 20
+	// hpackTable is HTTP/2's default size of the table that headers are compressed with.
+	hpackTable = 4 << 10
+	// window is what a client may send before it hears from us, of a call and of all of a connection's calls. What it bounds
+	// is the throughput over a long distance, not memory: what arrives is read as long as messages may be that large. grpc-go's
+	// estimate ends at the same value.
+	window = 16 << 20
+	// maxDefaultWindow is a client's own window until it says otherwise.
+	maxDefaultWindow = 64<<10 - 1
+)
+
+// conn is one client's connection. One goroutine reads it; calls are answered from theirs.
+type conn struct {
+	server *Server
+	raw    net.Conn // as accepted; closing it ends everything
+	net    net.Conn // after the handshake
+	reader *bufio.Reader
+	framer *http2.Framer
+	ctx    context.Context // the calls' parent
+	cancel context.CancelFunc
+
+	// Only the reading goroutine uses these.
+	received int    // bytes read of which the client has not been told
+	lastID   uint32 // of the last call that was begun
+	ids      uint32 // the last of all, begun or not
+
+	mu sync.Mutex
+	// streams are the calls that are not answered; calls counts those of them, and of the abandoned, that are being handled.
+	streams map[uint32]*stream
+	calls   int
+	output  output
+	// peerWindow is what the client lets us send on the connection, peerStreamWindow on each stream at first.
+	peerWindow, peerStreamWindow int64
+	// parked are answers that wait for the client's window, in order.
+	parked []*stream
+	// draining says that no call is begun any more, finishing that the last answer is on its way.
+	draining, finishing bool
+	keepalive           keepaliver
+}
+
+func newConn(s *Server, raw net.Conn) *conn {
+	c := &conn{
+		server: s, raw: raw, streams: map[uint32]*stream{},
+		peerWindow: maxDefaultWindow, peerStreamWindow: maxDefaultWindow,
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.output.room.L = &c.mu
+	return c
+}
+
+// serve reads until the connection ends, and returns when its calls have ended too.
+func (c *conn) serve() {
+	defer c.cleanUp()
+	if err := c.handshake(); err != nil {
+		return // whoever it was does not speak gRPC: there is nobody to tell
+	}
+	c.startKeepalive()
+	for {
+		err := c.frame()
+		var fault http2.StreamError
+		switch {
+		case err == nil:
+		case errors.As(err, &fault):
+			c.reset(fault.StreamID, fault.Code)
+		default:
+			c.goAwayFor(err)
+			return
+		}
+		c.flush()
+		if !c.throttle() {
+			return
+		}
+	}
+}
+
+// cleanUp ends what a connection leaves behind.
+func (c *conn) cleanUp() {
+	c.close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keepalive.stop()
+	for id, s := range c.streams {
+		delete(c.streams, id)
+		s.abandon()
+	}
+	c.parked = nil
+	for c.calls > 0 {
+		c.output.room.Wait()
+	}
+}
+
+// close ends the connection at once; the reading goroutine cleans up.
+func (c *conn) close() {
+	c.cancel()
+	_ = c.raw.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.output.fail()
+}
+
+// handshake secures the connection and exchanges the first frames.
+func (c *conn) handshake() error {
+	_ = c.raw.SetDeadline(time.Now().Add(handshakeTimeout))
+	c.net = c.raw
+	p := &peer.Peer{Addr: c.raw.RemoteAddr(), LocalAddr: c.raw.LocalAddr()}
+	if secure := c.server.cfg.Credentials; secure != nil {
+		var info credentials.AuthInfo
+		var err error
+		if c.net, info, err = secure.ServerHandshake(c.raw); err != nil {
+			return err
+		}
+		p.AuthInfo = info
+	}
+	c.ctx = peer.NewContext(c.ctx, p)
+	if connected := c.server.cfg.Connected; connected != nil {
+		c.ctx = connected(c.ctx)
+	}
+	c.reader = bufio.NewReaderSize(c.net, c.server.cfg.ReadBufferBytes)
+	preface := make([]byte, len(http2.ClientPreface))
+	if _, err := io.ReadFull(c.reader, preface); err != nil {
+		return err
+	}
+	if !bytes.Equal(preface, []byte(http2.ClientPreface)) {
+		return fmt.Errorf("not HTTP/2: %q", preface)
+	}
+	c.framer = http2.NewFramer(nil, c.reader)
+	c.framer.SetMaxReadFrameSize(maxFrame)
+	c.framer.SetReuseFrames()
+	c.framer.MaxHeaderListSize = maxHeaderList
+	c.framer.ReadMetaHeaders = hpack.NewDecoder(hpackTable, nil)
+
+	c.mu.Lock()
+	c.output.pending = appendSettings(c.output.pending, c.server.cfg.MaxConcurrentStreams)
+	c.output.pending = appendWindowUpdate(c.output.pending, 0, window-maxDefaultWindow)
+	c.mu.Unlock()
+	c.flush()
+	first, err := c.framer.ReadFrame()
+	if err != nil {
+		return err
+	}
+	settings, is := first.(*http2.SettingsFrame)
+	if !is || settings.IsAck() {
+		return fmt.Errorf("the first frame is %v, not SETTINGS", first.Header().Type)
+	}
+	if err := c.settings(settings); err != nil {
+		return err
+	}
+	c.flush()
+	return c.raw.SetDeadline(time.Time{})
+}
+
+// frame reads and handles one frame. An http2.StreamError concerns one call, any other error ends the connection.
+func (c *conn) frame() error {
+	h, err := c.framer.ReadFrameHeader()
+	if err != nil {
+		return err
+	}
+	c.keepalive.heard()
+	if h.Type == http2.FrameData {
+		return c.data(h)
+	}
+	frame, err := c.framer.ReadFrameForHeader(h)
+	if err != nil {
+		return err
+	}
+	switch f := frame.(type) {
+	case *http2.MetaHeadersFrame:
+		return c.headers(f)
+	case *http2.SettingsFrame:
+		return c.settings(f)
+	case *http2.WindowUpdateFrame:
+		return c.windowUpdate(f)
+	case *http2.RSTStreamFrame:
+		c.abandon(f.StreamID)
+	case *http2.PingFrame:
+		return c.ping(f)
+	}
+	return nil // GOAWAY says that no more calls will come; PRIORITY and what is not known mean nothing here
+}
+
+// data reads a frame of a call's message into its place.
+func (c *conn) data(h http2.FrameHeader) error {
+	length := int(h.Length)
+	if h.StreamID == 0 || h.StreamID > c.ids {
+		return http2.ConnectionError(http2.ErrCodeProtocol)
+	}
+	c.received += length
+	if c.received >= window/2 {
+		c.mu.Lock()
+		c.output.pending = appendWindowUpdate(c.output.pending, 0, c.received)
+		c.mu.Unlock()
+		c.received = 0
+	}
+	padding := 0
+	if h.Flags.Has(http2.FlagDataPadded) {
+		b, err := c.reader.ReadByte()
+		if err != nil {
+			return err
+		}
+		padding, length = int(b), length-1
+		if padding > length {
+			return http2.ConnectionError(http2.ErrCodeProtocol)
+		}
+	}
+	s := c.reading(h.StreamID)
+	if s == nil {
+		_, err := c.reader.Discard(length)
+		return err
+	}
+	if err := s.read(c.reader, length-padding, c.server.cfg.MaxMessageBytes); err != nil {
+		return err
+	}
+	if _, err := c.reader.Discard(padding); err != nil {
+		return err
+	}
+	ended := h.Flags.Has(http2.FlagDataEndStream)
+	if ended {
+		s.complete()
+	}
+	switch {
+	case s.fault != nil:
+		c.refuse(s, ended)
+	case ended:
+		c.begin(s)
+	default:
+		c.replenish(s, int(h.Length))
+	}
+	return nil
+}
+
+// reading returns a call whose message is not complete, or nil.
+func (c *conn) reading(id uint32) *stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[id]; s != nil && !s.begun {
+		return s
+	}
+	return nil
+}
+
+// replenish lets the client send more of a message that is larger than its window.
+func (c *conn) replenish(s *stream, read int) {
+	s.received += read
+	if s.received >= window/2 {
+		c.mu.Lock()
+		c.output.pending = appendWindowUpdate(c.output.pending, s.id, s.received)
+		c.mu.Unlock()
+		s.received = 0
+	}
+}
+
+// settings takes over what the client asks for. The sizes of frames and headers we send are below any that it may ask for.
+func (c *conn) settings(f *http2.SettingsFrame) error {
+	if f.IsAck() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if size, has := f.Value(http2.SettingInitialWindowSize); has {
+		if size > math.MaxInt32 {
+			return http2.ConnectionError(http2.ErrCodeFlowControl)
+		}
+		c.peerStreamWindow = int64(size)
+		c.unpark()
+	}
+	c.output.pending = appendSettingsAck(c.output.pending)
+	return nil
+}
+
+// windowUpdate lets answers go that waited for it.
+func (c *conn) windowUpdate(f *http2.WindowUpdateFrame) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.StreamID == 0 {
+		c.peerWindow += int64(f.Increment)
+		if c.peerWindow > math.MaxInt32 {
+			return http2.ConnectionError(http2.ErrCodeFlowControl)
+		}
+	} else if s := c.streams[f.StreamID]; s != nil {
+		s.peerWindow += int64(f.Increment)
+		if c.peerStreamWindow+s.peerWindow > math.MaxInt32 {
+			return http2.StreamError{StreamID: s.id, Code: http2.ErrCodeFlowControl}
+		}
+	}
+	c.unpark()
+	return nil
+}
+
+// reset refuses a call with an error of HTTP/2.
+func (c *conn) reset(id uint32, code http2.ErrCode) {
+	c.abandon(id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.output.pending = appendReset(c.output.pending, id, code)
+}
+
+// abandon forgets a call that its client no longer waits for.
+func (c *conn) abandon(id uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.streams[id]; s != nil {
+		c.remove(s)
+		s.abandon()
+	}
+}
+
+// goAwayFor tells the client why its connection ends, if that is its fault.
+func (c *conn) goAwayFor(err error) {
+	code, why := http2.ErrCodeProtocol, ""
+	var fault http2.ConnectionError
+	switch {
+	case errors.As(err, &fault):
+		if code = http2.ErrCode(fault); code == http2.ErrCodeEnhanceYourCalm {
+			why = "too_many_pings" // gRPC clients look for this, and ask less often then
+		}
+	case errors.Is(err, http2.ErrFrameTooLarge):
+		code = http2.ErrCodeFrameSize
+	default:
+		return
+	}
+	c.mu.Lock()
+	c.output.pending = appendGoAway(c.output.pending, c.lastID, code, why)
+	c.mu.Unlock()
+	_ = c.raw.SetWriteDeadline(time.Now().Add(lastWrite))
+	c.flush()
+}
+
+// drain lets the calls under way end and begins no others.
+func (c *conn) drain() {
+	c.mu.Lock()
+	c.startDraining(http2.ErrCodeNo, "")
+	c.mu.Unlock()
+	c.flush()
+}

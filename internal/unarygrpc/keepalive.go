@@ -1,0 +1,164 @@
+package unarygrpc
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2"
+	"google.golang.org/grpc/keepalive"
+)
+
+// The defaults and the rules are grpc-go's: https://github.com/grpc/grpc-go/blob/master/Documentation/keepalive.md.
+const (
+	defaultPingTime    = 2 * time.Hour
+	defaultPingTimeout = 20 * time.Second
+	defaultMinTime     = 5 * time.Minute
+	// pingWithoutCalls is how often a client may ask on a connection without calls, unless it is permitted to ask oftener.
+	pingWithoutCalls = 2 * time.Hour
+	maxPingStrikes   = 2
+	forever          = time.Duration(math.MaxInt64)
+	// ageSpread is by how much of it the age of a connection varies, so that clients which came together do not leave together.
+	ageSpread = 0.1
+)
+
+func keepaliveDefaults(k keepalive.ServerParameters, e keepalive.EnforcementPolicy) (keepalive.ServerParameters, keepalive.EnforcementPolicy) {
+	for _, d := range []struct {
+		value     *time.Duration
+		otherwise time.Duration
+	}{
+		{&k.MaxConnectionIdle, forever},
+		{&k.MaxConnectionAge, forever},
+		{&k.MaxConnectionAgeGrace, forever},
+		{&k.Time, defaultPingTime},
+		{&k.Timeout, defaultPingTimeout},
+		{&e.MinTime, defaultMinTime},
+	} {
+		if *d.value <= 0 {
+			*d.value = d.otherwise
+		}
+	}
+	k.Time = max(k.Time, time.Second)
+	return k, e
+}
+
+// keepaliver ends connections that are idle, old or dead, and those whose clients ask too often whether the server is alive. Except for
+// lastHeard, the connection's mutex guards it.
+type keepaliver struct {
+	lastHeard atomic.Int64 // Unix nanoseconds
+
+	timer     *time.Timer
+	stopped   bool
+	born      time.Time
+	maxAge    time.Duration
+	idleSince time.Time // zero while there are calls
+	pinged    time.Time // zero: no ping waits for its answer
+	aged      time.Time // when the connection was told to end for its age
+
+	lastPing        time.Time // the client's
+	strikes         int
+	strikesForgiven bool // something was answered since
+}
+
+func (k *keepaliver) heard() { k.lastHeard.Store(time.Now().UnixNano()) }
+
+func (k *keepaliver) stop() {
+	k.stopped = true
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+}
+
+func (c *conn) startKeepalive() {
+	k := &c.keepalive
+	k.heard()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k.born = time.Now()
+	k.idleSince = k.born
+	k.maxAge = c.server.cfg.Keepalive.MaxConnectionAge
+	if k.maxAge < forever {
+		k.maxAge = time.Duration(float64(k.maxAge) * (1 + ageSpread*(2*rand.Float64()-1)))
+	}
+	k.timer = time.AfterFunc(c.tick(k.born), c.wake)
+}
+
+// wake looks after the connection and sets the time at which to do so again.
+func (c *conn) wake() {
+	c.mu.Lock()
+	if !c.keepalive.stopped {
+		c.keepalive.timer.Reset(c.tick(time.Now()))
+	}
+	c.mu.Unlock()
+	c.flush()
+}
+
+// tick does what is due, and returns how long nothing will be. The mutex is held.
+func (c *conn) tick(now time.Time) time.Duration {
+	k, cfg := &c.keepalive, c.server.cfg.Keepalive
+	next := forever
+	// due reports whether a time has come, and if not, sees to it that it will be noticed.
+	due := func(since time.Time, after time.Duration) bool {
+		if left := after - now.Sub(since); left > 0 {
+			next = min(next, left)
+			return false
+		}
+		return true
+	}
+	if !k.idleSince.IsZero() && cfg.MaxConnectionIdle < forever && due(k.idleSince, cfg.MaxConnectionIdle) {
+		c.startDraining(http2.ErrCodeNo, "max_idle")
+	}
+	if k.maxAge < forever && due(k.born, k.maxAge) {
+		if k.aged.IsZero() {
+			k.aged = now
+			c.startDraining(http2.ErrCodeNo, "max_age")
+		}
+		if cfg.MaxConnectionAgeGrace < forever && due(k.aged, cfg.MaxConnectionAgeGrace) {
+			_ = c.raw.Close()
+		}
+	}
+	heard := time.Unix(0, k.lastHeard.Load())
+	if k.pinged.Before(heard) {
+		k.pinged = time.Time{}
+	}
+	if k.pinged.IsZero() && due(heard, cfg.Time) {
+		k.pinged = now
+		c.output.pending = appendPing(c.output.pending, 0, [8]byte{})
+	}
+	if !k.pinged.IsZero() && due(k.pinged, cfg.Timeout) {
+		_ = c.raw.Close()
+	}
+	// While there are calls, nothing says when the connection becomes idle.
+	if cfg.MaxConnectionIdle < forever {
+		next = min(next, cfg.MaxConnectionIdle)
+	}
+	return max(next, time.Millisecond)
+}
+
+// ping answers a client that asks whether the server is alive, or ends its connection when it asks too often.
+func (c *conn) ping(f *http2.PingFrame) error {
+	if f.IsAck() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.output.pending = appendPing(c.output.pending, http2.FlagPingAck, f.Data)
+	k, now := &c.keepalive, time.Now()
+	least := c.server.cfg.Enforcement.MinTime
+	if len(c.streams) == 0 && !c.server.cfg.Enforcement.PermitWithoutStream {
+		least = pingWithoutCalls
+	}
+	switch {
+	case k.strikesForgiven:
+		k.strikesForgiven, k.strikes, k.lastPing = false, 0, time.Time{}
+		return nil
+	case now.Sub(k.lastPing) < least:
+		k.strikes++
+	}
+	k.lastPing = now
+	if k.strikes > maxPingStrikes {
+		return http2.ConnectionError(http2.ErrCodeEnhanceYourCalm)
+	}
+	return nil
+}

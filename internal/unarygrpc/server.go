@@ -1,0 +1,207 @@
+// Package unarygrpc is a gRPC server for unary calls whose messages stay the bytes they came in.
+//
+// grpc-go's server hands each frame of 16 KiB from the goroutine that reads the connection to the call's own, and each answer
+// through a third that writes; for a gateway that only passes bytes on, this and what surrounds it costs more than reading,
+// checking and sending them. Here the goroutine that reads a connection puts a message together in place, so that a call
+// begins when its message is there, and answers that come at the same time leave in one write.
+//
+// It follows gRPC over HTTP/2, https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, and RFC 9113; frames and header
+// compression are golang.org/x/net/http2's, handshakes grpc-go's credentials', decompressors those of grpc-go's registry.
+// It has no streaming calls, no interceptors and no stats handlers: who needs these takes grpc-go's server.
+package unarygrpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+)
+
+// Method serves the calls of one method.
+type Method struct {
+	// Handle takes a message, decompressed and borrowed until it returns. The context ends with the call's deadline, its
+	// cancellation or its connection. An error without a gRPC status is told as UNKNOWN. It runs in a goroutine of its own.
+	Handle func(ctx context.Context, message mem.BufferSlice) error
+	// Answer is the encoded message that answers every call without an error. Its length is the caller's flow control window at most.
+	Answer []byte
+}
+
+// Config is what a Server is made from. Zero values mean grpc-go's defaults, except where it says otherwise.
+type Config struct {
+	// Methods are the methods by full name, "/package.Service/Method".
+	Methods map[string]Method
+	// Buffers are where messages are read to. Required.
+	Buffers mem.BufferPool
+	// Credentials secure the connections; nil: plain text.
+	Credentials credentials.TransportCredentials
+	// MaxMessageBytes is the largest message, before and after decompression. Default 4 MiB.
+	MaxMessageBytes int
+	// MaxConcurrentStreams bounds the calls of one connection. Default: no bound.
+	MaxConcurrentStreams uint32
+	// ReadBufferBytes is the buffer of a connection. Default and maximum 64 KiB: what is read together should still be in the
+	// processor's cache when it is copied to its message.
+	ReadBufferBytes int
+	// Keepalive and Enforcement are as in grpc-go.
+	Keepalive   keepalive.ServerParameters
+	Enforcement keepalive.EnforcementPolicy
+	// Connected, if set, makes the parent of the contexts of a connection's calls. The context it is given carries the peer.
+	Connected func(context.Context) context.Context
+	// Incoming, if set, is called before each call with its metadata, which then also stands in the context; without it
+	// metadata is not kept. An error ends the call; without a gRPC status it is told as UNAUTHENTICATED. It runs in the call's goroutine.
+	Incoming func(context.Context, metadata.MD) (context.Context, error)
+}
+
+const (
+	defaultMaxMessage = 4 << 20
+	maxReadBuffer     = 64 << 10
+	// handshakeTimeout bounds how long a connection may take to say what it is.
+	handshakeTimeout = 2 * time.Minute
+)
+
+// ErrStopped is returned by Serve after Stop or GracefulStop.
+var ErrStopped = errors.New("the server has been stopped")
+
+// Server serves connections. Its methods may be called from several goroutines at once.
+type Server struct {
+	cfg     Config
+	workers *workers
+
+	mu        sync.Mutex
+	stopped   bool
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+	serving   sync.WaitGroup // the goroutines of connections
+}
+
+// New returns a server that serves nothing yet.
+func New(cfg Config) *Server {
+	if cfg.MaxMessageBytes <= 0 {
+		cfg.MaxMessageBytes = defaultMaxMessage
+	}
+	if cfg.ReadBufferBytes <= 0 || cfg.ReadBufferBytes > maxReadBuffer {
+		cfg.ReadBufferBytes = maxReadBuffer
+	}
+	cfg.Keepalive, cfg.Enforcement = keepaliveDefaults(cfg.Keepalive, cfg.Enforcement)
+	return &Server{cfg: cfg, workers: newWorkers(), listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
+}
+
+// Stats is what the server does at the moment.
+type Stats struct {
+	// Connections are open, Calls under way: their message is there and their answer is not.
+	Connections, Calls int
+}
+
+// Stats returns what the server does at the moment.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := Stats{Connections: len(s.conns)}
+	for c := range s.conns {
+		stats.Calls += c.running()
+	}
+	return stats
+}
+
+// Serve accepts connections until the server is stopped or the listener fails, and closes the listener.
+func (s *Server) Serve(l net.Listener) error {
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		_ = l.Close()
+		return ErrStopped
+	}
+	s.listeners[l] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, l)
+		s.mu.Unlock()
+		_ = l.Close()
+	}()
+	for wait := time.Duration(0); ; {
+		raw, err := l.Accept()
+		if err != nil {
+			if s.isStopped() {
+				return ErrStopped
+			}
+			var temporary interface{ Temporary() bool }
+			if !errors.As(err, &temporary) || !temporary.Temporary() {
+				return err
+			}
+			// Too many open files, for example: it will pass. net/http and grpc-go wait as long.
+			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+			time.Sleep(wait)
+			continue
+		}
+		wait = 0
+		s.begin(raw)
+	}
+}
+
+// begin serves a connection in goroutines of its own.
+func (s *Server) begin(raw net.Conn) {
+	c := newConn(s, raw)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		_ = raw.Close()
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.serving.Go(func() {
+		defer s.ended(c)
+		c.serve()
+	})
+}
+
+func (s *Server) ended(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
+
+func (s *Server) isStopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
+}
+
+// GracefulStop accepts no more connections and calls, and returns when the calls under way have been answered.
+func (s *Server) GracefulStop() {
+	for _, c := range s.stop() {
+		c.drain()
+	}
+	s.serving.Wait()
+}
+
+// Stop closes all connections; their calls are cancelled. It returns when their goroutines have ended.
+func (s *Server) Stop() {
+	for _, c := range s.stop() {
+		c.close()
+	}
+	s.serving.Wait()
+}
+
+// stop closes the listeners and returns the connections there are.
+func (s *Server) stop() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.stopped {
+		s.stopped = true
+		s.workers.stop()
+	}
+	for l := range s.listeners {
+		_ = l.Close()
+	}
+	conns := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
