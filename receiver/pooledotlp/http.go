@@ -48,7 +48,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "unsupported media type, supported: [application/json, application/x-protobuf]")
 		return
 	}
-	body, err := mem.ReadAll(r.Body, h.buffers)
+	body, err := readBody(r.Body, r.ContentLength, h.buffers)
 	defer body.Free()
 	if err = errors.Join(err, r.Body.Close()); err != nil {
 		writeStatus(w, contentType, http.StatusBadRequest, statusFor(err.Error(), http.StatusBadRequest))
