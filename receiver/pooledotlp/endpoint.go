@@ -1,12 +1,13 @@
 package pooledotlp
 
 import (
+	"cmp"
 	"context"
+	"errors"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
@@ -46,7 +47,7 @@ type signal[T any] struct {
 	begin                         func(context.Context) context.Context
 	end                           func(context.Context, string, int, error)
 
-	// What follows is for signals that can stay encoded. Of others bytePath is false.
+	// What follows is for signals that can stay encoded. Of others bytePath is false, and encode nil.
 	bytePath bool
 	kind     wire.Signal
 	marker   T
@@ -62,12 +63,44 @@ func (s *signal[T]) exportProto(ctx context.Context, data mem.BufferSlice) error
 		return s.exportBytes(ctx, data)
 	}
 	whole := data.MaterializeToBuffer(s.receiver.buffers)
-	value, err := s.unmarshalProto(whole.ReadOnlyData())
+	value, err := s.unmarshal(whole.ReadOnlyData())
 	whole.Free() // pdata copies what it keeps
 	if err != nil {
 		return s.malformed(ctx, err)
 	}
 	return s.export(ctx, value, s.count(value))
+}
+
+// shallowSize is up to which requests cannot be nested so deep that decoding them, which goes deeper by up to 75 bytes of stack for
+// each of theirs, takes much memory. A stack of 1 GB ends the process.
+const shallowSize = 128 << 10
+
+// unmarshal decodes a request, and says of a malformed one where and why, as on the byte path.
+func (s *signal[T]) unmarshal(b []byte) (T, error) {
+	var none T
+	if s.encode == nil { // profiles
+		if len(b) > shallowSize && wire.TooDeep(b) {
+			return none, errTooDeep
+		}
+		return s.unmarshalProto(b)
+	}
+	if len(b) > shallowSize {
+		if err := s.check(b); err != nil {
+			return none, err
+		}
+	}
+	value, err := s.unmarshalProto(b)
+	if err != nil {
+		err = cmp.Or(s.check(b), err)
+	}
+	return value, err
+}
+
+var errTooDeep = errors.New("malformed profiles request: messages are nested deeper than 10000")
+
+func (s *signal[T]) check(b []byte) error {
+	_, err := wire.Check(s.kind, mem.BufferSlice{mem.SliceBuffer(b)})
+	return err
 }
 
 func (s *signal[T]) exportJSON(ctx context.Context, data []byte) error {
@@ -122,8 +155,10 @@ func (s *signal[T]) export(ctx context.Context, value T, items int) error {
 	if items == 0 {
 		return nil
 	}
+	s.receiver.inPipeline.Add(1)
+	defer s.receiver.inPipeline.Add(-1)
 	ctx = s.begin(ctx)
-	err := s.consume(ctx, value)
+	err := bytepath.Confirm(ctx, s.consume(ctx, value))
 	s.end(ctx, format, items, err)
 	return toStatus(err)
 }
@@ -132,7 +167,7 @@ func (s *signal[T]) export(ctx context.Context, value T, items int) error {
 // specification wants InvalidArgument, and either tells the client not to send it again.
 func (s *signal[T]) malformed(ctx context.Context, err error) error {
 	s.receiver.telemetry.ReceiverPooledotlpMalformedRequests.Add(ctx, 1,
-		metric.WithAttributes(attribute.String("data_type", s.where.signal)))
+		s.receiver.attributes(attribute.String("data_type", s.where.signal)))
 	return status.Error(codes.InvalidArgument, err.Error())
 }
 

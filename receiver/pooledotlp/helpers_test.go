@@ -292,6 +292,10 @@ func startWith(t testing.TB, cfg *Config, set receiver.Settings, host component.
 	return run
 }
 
-func nopSettings() receiver.Settings { return receivertest.NewNopSettings(metadata.Type) }
+func nopSettings() receiver.Settings {
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.ID = component.NewID(metadata.Type) // and not another one each time
+	return set
+}
 
 func nopHost() component.Host { return componenttest.NewNopHost() }

@@ -26,7 +26,7 @@ func observed(t *testing.T) (*componenttest.Telemetry, receiver.Settings) {
 }
 
 func point(value int64, kv ...string) metricdata.DataPoint[int64] {
-	var attrs []attribute.KeyValue
+	attrs := []attribute.KeyValue{attribute.String("receiver", nopSettings().ID.String())}
 	for i := 0; i < len(kv); i += 2 {
 		attrs = append(attrs, attribute.String(kv[i], kv[i+1]))
 	}
