@@ -1,9 +1,7 @@
 package pooledotlp
 
 import (
-	"cmp"
 	"context"
-	"errors"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
@@ -71,39 +69,10 @@ func (s *signal[T]) exportProto(ctx context.Context, data mem.BufferSlice) error
 	return s.export(ctx, value, s.count(value))
 }
 
-// shallowSize is up to which requests cannot be nested so deep that decoding them, which goes deeper by up to 75 bytes of stack for
-// each of theirs, takes much memory. A stack of 1 GB ends the process.
-const shallowSize = 128 << 10
-
-// unmarshal decodes a request, and says of a malformed one where and why, as on the byte path.
-func (s *signal[T]) unmarshal(b []byte) (T, error) {
-	var none T
-	if s.encode == nil { // profiles
-		if len(b) > shallowSize && wire.TooDeep(b) {
-			return none, errTooDeep
-		}
-		return s.unmarshalProto(b)
-	}
-	if len(b) > shallowSize {
-		if err := s.check(b); err != nil {
-			return none, err
-		}
-	}
-	value, err := s.unmarshalProto(b)
-	if err != nil {
-		err = cmp.Or(s.check(b), err)
-	}
-	return value, err
-}
-
-var errTooDeep = errors.New("malformed profiles request: messages are nested deeper than 10000")
-
-func (s *signal[T]) check(b []byte) error {
-	_, err := wire.Check(s.kind, mem.BufferSlice{mem.SliceBuffer(b)})
-	return err
-}
-
 func (s *signal[T]) exportJSON(ctx context.Context, data []byte) error {
+	if len(data) > shallowSize && jsonTooDeep(data) {
+		return s.malformed(ctx, errTooDeep)
+	}
 	value, err := s.unmarshalJSON(data)
 	if err != nil {
 		return s.malformed(ctx, err)

@@ -105,9 +105,9 @@ func (bytesCodec) Unmarshal(d mem.BufferSlice, v any) error {
 func (bytesCodec) Name() string { return "proto" }
 
 // sendRaw calls Export of a signal with any bytes.
-func sendRaw(t *testing.T, cc *grpc.ClientConn, n names, data []byte) ([]byte, error) {
+func sendRaw(t *testing.T, cc *grpc.ClientConn, n names, data []byte, options ...grpc.CallOption) ([]byte, error) {
 	var answer []byte
-	err := cc.Invoke(within(t), "/"+n.service+"/Export", data, &answer, grpc.ForceCodecV2(bytesCodec{}))
+	err := cc.Invoke(within(t), "/"+n.service+"/Export", data, &answer, append(options, grpc.ForceCodecV2(bytesCodec{}))...)
 	return answer, err
 }
 

@@ -171,6 +171,7 @@ func (s *sink) received(signal string) []any {
 type sample struct {
 	signal string
 	path   string
+	items  int64
 	data   any
 	proto  []byte
 	json   []byte
@@ -187,19 +188,19 @@ func samples(t testing.TB) []sample {
 	tr, mr := ptraceotlp.NewExportRequestFromTraces(td), pmetricotlp.NewExportRequestFromMetrics(md)
 	lr, pr := plogotlp.NewExportRequestFromLogs(ld), pprofileotlp.NewExportRequestFromProfiles(pd)
 	list := []sample{
-		{signal: "traces", path: "/v1/traces", data: td, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
+		{signal: "traces", items: int64(td.SpanCount()), path: "/v1/traces", data: td, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
 			_, err := ptraceotlp.NewGRPCClient(cc).Export(ctx, tr, o...)
 			return err
 		}},
-		{signal: "metrics", path: "/v1/metrics", data: md, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
+		{signal: "metrics", items: int64(md.DataPointCount()), path: "/v1/metrics", data: md, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
 			_, err := pmetricotlp.NewGRPCClient(cc).Export(ctx, mr, o...)
 			return err
 		}},
-		{signal: "logs", path: "/v1/logs", data: ld, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
+		{signal: "logs", items: int64(ld.LogRecordCount()), path: "/v1/logs", data: ld, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
 			_, err := plogotlp.NewGRPCClient(cc).Export(ctx, lr, o...)
 			return err
 		}},
-		{signal: "profiles", path: "/v1development/profiles", data: pd, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
+		{signal: "profiles", items: int64(pd.SampleCount()), path: "/v1development/profiles", data: pd, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
 			_, err := pprofileotlp.NewGRPCClient(cc).Export(ctx, pr, o...)
 			return err
 		}},
