@@ -50,6 +50,7 @@ type otlpReceiver struct {
 }
 
 func newReceiver(cfg *Config, set receiver.Settings) (*otlpReceiver, error) {
+	set.TelemetrySettings = withoutSignal(set.TelemetrySettings)
 	telemetry, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
 	if err != nil {
 		return nil, err
