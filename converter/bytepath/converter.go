@@ -1,6 +1,7 @@
 package bytepath
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 
 	"go.opentelemetry.io/collector/confmap"
 	"go.uber.org/zap"
+
+	contract "github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
 )
 
 // The components' keys and their values: users write auto, true and false, the converter verified.
@@ -21,6 +24,9 @@ const (
 	auto          = "auto"
 	verified      = "verified"
 )
+
+// signals are those whose requests can stay encoded. Profiles are always decoded, so their pipelines do not count.
+var signals = []string{"traces", "metrics", "logs"}
 
 // carriers are the component types that pass requests on, or send them, without looking into them.
 var carriers = map[string]map[string]bool{
@@ -43,9 +49,10 @@ type converter struct {
 	logger *zap.Logger
 }
 
-// Convert sets `decode: verified` on every pooledotlp receiver that may leave requests encoded, unless it says `decode:
-// true`, and `encode: verified` on every adaptivebatch processor that may encode what it gets, unless it says `encode: false`. A receiver that
-// says `decode: false` and may not is an error; all of them are reported together.
+// Convert sets `decode: verified` on every pooledotlp receiver that may leave requests encoded, unless it says `decode: true`, with the
+// signals for which it may if not for all; and `encode: verified` on every adaptivebatch processor that may encode what it gets, unless
+// it says `encode: false`. A receiver that says `decode: false` and may not for all of its signals is an error; all of them are
+// reported together.
 func (c *converter) Convert(_ context.Context, conf *confmap.Conf) error {
 	// All of it at once: conf.Get leaves out components that have no settings.
 	all := conf.ToStringMap()
@@ -53,6 +60,7 @@ func (c *converter) Convert(_ context.Context, conf *confmap.Conf) error {
 	if err != nil {
 		return err
 	}
+	contract.Converted()
 	found := map[string]any{}
 	if len(receivers) > 0 {
 		found["receivers"] = receivers
@@ -69,25 +77,45 @@ func (c *converter) Convert(_ context.Context, conf *confmap.Conf) error {
 // receivers returns what to set on receivers.
 func (c *converter) receivers(all map[string]any) (map[string]any, error) {
 	var errs []error
-	encoded := map[string]any{}
-	for _, id := range ofType(all, "receivers", receiverType) {
-		mode := modeOf(all, "receivers", id, decodeKey)
-		if mode != auto && mode != "false" && mode != verified {
+	set := map[string]any{}
+	for _, key := range ofType(all, "receivers", receiverType) {
+		mode := modeOf(all, "receivers", key, decodeKey)
+		must := mode == "false" || mode == verified
+		if !must && mode != auto && !strings.HasPrefix(mode, verified+":") {
 			continue // true, or a value that the receiver refuses
 		}
-		obstacle, used := findObstacle(all, "receivers", id)
+		used, encoded, obstacle := c.signalsOf(all, key)
 		switch {
-		case !used:
-		case obstacle == nil:
-			encoded[id] = map[string]any{decodeKey: verified}
-		case mode != auto:
+		case must && obstacle != nil:
 			errs = append(errs, fmt.Errorf("receivers::%s::%s: `%s` needs pipelines that leave requests encoded, but %w; "+
-				"remove it from the pipeline, or set `%s: auto`", id, decodeKey, mode, obstacle, decodeKey))
-		default:
-			c.logger.Debug("receiver decodes its requests", zap.String("receiver", id), zap.Error(obstacle))
+				"remove it from the pipeline, or set `%s: auto`", key, decodeKey, mode, obstacle, decodeKey))
+		case must, used > 0 && len(encoded) == used:
+			set[key] = map[string]any{decodeKey: verified}
+		case len(encoded) > 0:
+			set[key] = map[string]any{decodeKey: verified + ":" + strings.Join(encoded, ",")}
+		case mode != auto:
+			set[key] = map[string]any{decodeKey: auto}
 		}
 	}
-	return encoded, errors.Join(errs...)
+	return set, errors.Join(errs...)
+}
+
+// signalsOf returns how many signals with encoded requests a receiver has, which of them may stay encoded, and why the others may not.
+func (c *converter) signalsOf(all map[string]any, receiver string) (used int, encoded []string, first error) {
+	for _, signal := range signals {
+		obstacle, has := findObstacle(all, "receivers", receiver, signal)
+		if !has {
+			continue
+		}
+		used++
+		if obstacle == nil {
+			encoded = append(encoded, signal)
+			continue
+		}
+		first = cmp.Or(first, obstacle)
+		c.logger.Info("Requests are decoded.", zap.String("receiver", receiver), zap.String("data_type", signal), zap.NamedError("because", obstacle))
+	}
+	return used, encoded, first
 }
 
 // processors returns what to set on processors. `verified` is never taken on trust: it may stem from a configuration that was printed.
@@ -98,7 +126,7 @@ func (c *converter) processors(all map[string]any) map[string]any {
 		if mode != auto && mode != verified {
 			continue // false, or a value that the processor refuses
 		}
-		obstacle, used := findObstacle(all, "processors", id)
+		obstacle, used := findObstacle(all, "processors", id, signals...)
 		switch {
 		case used && obstacle == nil:
 			encoding[id] = map[string]any{encodeKey: verified}
@@ -111,38 +139,39 @@ func (c *converter) processors(all map[string]any) map[string]any {
 	return encoding
 }
 
-// ofType lists the components of a section that are of a type, in a fixed order.
+// ofType lists the keys of a section whose components are of a type, in a fixed order.
 func ofType(all map[string]any, section, wanted string) []string {
 	components, _ := all[section].(map[string]any)
-	var ids []string
-	for _, id := range slices.Sorted(maps.Keys(components)) {
-		if typeOf(id) == wanted {
-			ids = append(ids, id)
+	var keys []string
+	for _, key := range slices.Sorted(maps.Keys(components)) {
+		if typeOf(key) == wanted {
+			keys = append(keys, key)
 		}
 	}
-	return ids
+	return keys
 }
 
-// modeOf returns the value of a component's key as text.
-func modeOf(all map[string]any, section, id, key string) string {
+// modeOf returns the value of a component's key as text; auto where there is none.
+func modeOf(all map[string]any, section, component, key string) string {
 	components, _ := all[section].(map[string]any)
-	settings, _ := components[id].(map[string]any)
-	if value, set := settings[key]; set {
+	settings, _ := components[component].(map[string]any)
+	if value := settings[key]; value != nil {
 		return fmt.Sprint(value)
 	}
 	return auto
 }
 
-// findObstacle returns the first component behind a receiver or processor that looks into the telemetry, and whether it stands
-// in any pipeline that requests could go through encoded.
-func findObstacle(all map[string]any, section, component string) (obstacle error, used bool) {
+// findObstacle returns the first component behind a receiver or processor that looks into the telemetry, and whether it stands in any
+// pipeline of the signals.
+func findObstacle(all map[string]any, section, component string, signals ...string) (obstacle error, used bool) {
 	service, _ := all["service"].(map[string]any)
 	pipelines, _ := service["pipelines"].(map[string]any)
+	component = normal(component)
 	for _, id := range slices.Sorted(maps.Keys(pipelines)) {
 		settings, _ := pipelines[id].(map[string]any)
 		members := names(settings[section])
-		if typeOf(id) == "profiles" || !slices.Contains(members, component) {
-			continue // profiles are always decoded
+		if !slices.Contains(signals, typeOf(id)) || !slices.Contains(members, component) {
+			continue
 		}
 		used = true
 		processors := names(settings["processors"])
@@ -161,20 +190,29 @@ func findObstacle(all map[string]any, section, component string) (obstacle error
 	return nil, used
 }
 
-// names returns the strings of a list; anything else is left to the Collector to refuse.
+// names returns the IDs in a list; anything else is left to the Collector to refuse.
 func names(list any) []string {
 	var out []string
 	items, _ := list.([]any)
 	for _, item := range items {
 		if s, ok := item.(string); ok {
-			out = append(out, strings.TrimSpace(s))
+			out = append(out, normal(s))
 		}
 	}
 	return out
 }
 
+// normal writes an ID as the Collector does, which ignores space around its parts: what is the same to it must be the same here.
+func normal(id string) string {
+	t, name, named := strings.Cut(id, "/")
+	if !named {
+		return strings.TrimSpace(t)
+	}
+	return strings.TrimSpace(t) + "/" + strings.TrimSpace(name)
+}
+
 // typeOf returns the type in an ID such as "pooledotlp/second", or of a pipeline ID its signal.
 func typeOf(id string) string {
-	t, _, _ := strings.Cut(id, "/")
-	return strings.TrimSpace(t)
+	t, _, _ := strings.Cut(normal(id), "/")
+	return t
 }

@@ -6,11 +6,15 @@
 // Metrics or Logs of this package for the request before it looks at the pdata value.
 //
 // The request belongs to the caller and is freed when the call returns: who keeps it longer clones it.
+//
+// A component that knows nothing of this contract sees an empty value and may well answer that all is done. The converter keeps such
+// components off the path; should one get there, Confirm turns its answer into an error.
 package bytepath
 
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -32,17 +36,66 @@ var ErrNoBytes = consumererror.NewPermanent(errors.New("the request's bytes were
 // errSignal is returned when marker and request differ in signal, which only a fault of this module can cause.
 var errSignal = errors.New("the request in the context carries another signal than the call")
 
+// ErrNotTaken is returned where a call succeeded though nobody asked for its request. The client keeps the telemetry and tries again, for
+// it is the configuration that has to change.
+var ErrNotTaken = errors.New("the next component has answered without taking the request's bytes: it cannot carry encoded " +
+	"requests; set `decode: true` on the pooledotlp receiver and `encode: false` on adaptivebatch")
+
+// converted says that the converter has looked at a configuration in this process.
+var converted atomic.Bool
+
+// Converted is called by the converter, whenever it has made up its mind about a configuration.
+func Converted() { converted.Store(true) }
+
+// HasConverter reports whether the converter is part of this process, and so has written, or confirmed, what a configuration says to
+// be verified.
+func HasConverter() bool { return converted.Load() }
+
 type contextKey struct{}
+
+// carrier is a context that carries a request.
+type carrier struct {
+	context.Context
+	request *wire.Request
+	taken   atomic.Bool
+}
+
+// Value implements context.Context.
+func (c *carrier) Value(key any) any {
+	if key == (contextKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
 
 // NewContext returns a copy of ctx that carries the request. The caller keeps its reference.
 func NewContext(ctx context.Context, r *wire.Request) context.Context {
-	return context.WithValue(ctx, contextKey{}, r)
+	return &carrier{Context: ctx, request: r}
 }
 
 // FromContext returns the request that ctx carries, or nil.
 func FromContext(ctx context.Context) *wire.Request {
-	r, _ := ctx.Value(contextKey{}).(*wire.Request)
-	return r
+	if c := carrierOf(ctx); c != nil {
+		return c.request
+	}
+	return nil
+}
+
+func carrierOf(ctx context.Context) *carrier {
+	c, _ := ctx.Value(contextKey{}).(*carrier)
+	return c
+}
+
+// Confirm returns the result of a call that was made with ctx: ErrNotTaken if ctx carries a request and the call succeeded though nobody
+// has taken it, else err. Of the branches of a fan-out one that takes it is enough.
+func Confirm(ctx context.Context, err error) error {
+	if err != nil {
+		return err
+	}
+	if c := carrierOf(ctx); c != nil && !c.taken.Load() {
+		return ErrNotTaken
+	}
+	return nil
 }
 
 // The markers are shared and read-only, and belong to the pipeline from the start: a Collector's graph marks what enters it as
@@ -84,14 +137,15 @@ func request(ctx context.Context, signal wire.Signal, marked bool) (*wire.Reques
 	if !marked {
 		return nil, nil
 	}
-	r := FromContext(ctx)
-	if r == nil {
+	c := carrierOf(ctx)
+	if c == nil {
 		return nil, ErrNoBytes
 	}
-	if r.Signal() != signal {
+	if c.request.Signal() != signal {
 		return nil, errSignal
 	}
-	return r, nil
+	c.taken.Store(true)
+	return c.request, nil
 }
 
 func newTracesMarker() ptrace.Traces {

@@ -2,6 +2,7 @@ package bytepath
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -97,4 +98,32 @@ func TestMarkersBelongToThePipelineAlready(t *testing.T) {
 	assert.False(t, pref.MarkPipelineOwnedTraces(TracesMarker()))
 	assert.False(t, pref.MarkPipelineOwnedMetrics(MetricsMarker()))
 	assert.False(t, pref.MarkPipelineOwnedLogs(LogsMarker()))
+}
+
+func TestACallIsOnlyDoneWhenSomebodyTookTheRequest(t *testing.T) {
+	for _, signal := range []wire.Signal{wire.Traces, wire.Metrics, wire.Logs} {
+		r, err := wire.Check(signal, nil)
+		require.NoError(t, err)
+		broken := errors.New("broken")
+
+		ctx := NewContext(context.Background(), r)
+		below, cancel := context.WithCancel(ctx)
+		defer cancel()
+		require.ErrorIs(t, Confirm(below, nil), ErrNotTaken)
+		require.ErrorIs(t, Confirm(below, broken), broken)
+		_, err = lookUp(ctx, (signal+1)%3, true)
+		require.Error(t, err)
+		_, err = lookUp(ctx, signal, false)
+		require.NoError(t, err)
+		require.ErrorIs(t, Confirm(below, nil), ErrNotTaken, "who got something else has not taken it")
+
+		_, err = lookUp(below, signal, true)
+		require.NoError(t, err)
+		require.NoError(t, Confirm(below, nil))
+		require.ErrorIs(t, Confirm(ctx, broken), broken)
+
+		inner := NewContext(ctx, r)
+		require.ErrorIs(t, Confirm(inner, nil), ErrNotTaken, "each call for itself")
+	}
+	require.NoError(t, Confirm(context.Background(), nil), "decoded telemetry")
 }

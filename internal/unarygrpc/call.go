@@ -70,6 +70,9 @@ func decompress(name string, message mem.BufferSlice, buffers mem.BufferPool, li
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "decompressing the message with %q: %v", name, err)
 	}
+	if closer, is := plain.(io.Closer); is {
+		defer func() { _ = closer.Close() }()
+	}
 	out, err := mem.ReadAll(io.LimitReader(plain, int64(limit)+1), buffers)
 	switch {
 	case err != nil:

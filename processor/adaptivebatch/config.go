@@ -8,6 +8,8 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
 )
 
 // Config is the processor's configuration. It accepts every key of the stock batch processor.
@@ -205,8 +207,12 @@ func (cfg *Config) Validate() error {
 	default:
 		fault("optimizations must be %q or %q, found %q", OptimizationsAll, OptimizationsNone, cfg.Optimizations)
 	}
-	switch cfg.Encode {
-	case EncodeAuto, EncodeNever, EncodeVerified:
+	switch {
+	case cfg.Encode == EncodeAuto, cfg.Encode == EncodeNever:
+	case cfg.Encode == EncodeVerified && bytepath.HasConverter():
+	case cfg.Encode == EncodeVerified:
+		fault("encode must be auto or false, found %q, which only the bytepath converter may write; this Collector was built without it",
+			cfg.Encode)
 	default:
 		fault("encode must be auto or false, found %q", cfg.Encode)
 	}

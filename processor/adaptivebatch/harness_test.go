@@ -22,6 +22,9 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/metadata"
 )
 
+// The converter is not part of this test's process, and yet its word is to be taken.
+func init() { bytepath.Converted() }
+
 // roundTrip is how long the tests' backends take; long enough not to be taken for an asynchronous queue.
 const roundTrip = 10 * time.Millisecond
 

@@ -56,7 +56,8 @@ func (c *encodedContent) send(ctx context.Context, from, to int) error {
 	for _, p := range c.parts[from+1 : to] {
 		joined.Append(p.Clone())
 	}
-	return c.consume(bytepath.NewContext(ctx, joined))
+	ctx = bytepath.NewContext(ctx, joined)
+	return bytepath.Confirm(ctx, c.consume(ctx))
 }
 
 func (c *encodedContent) divide(i, maxItems int) ([]payload, error) {

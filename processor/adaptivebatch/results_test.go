@@ -12,9 +12,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
 )
 
 // refusing answers with err where a request holds the number, after the usual time.
@@ -286,4 +290,33 @@ func TestLostBytesAreAnError(t *testing.T) {
 	td := numbered(0, 1)
 	td.ResourceSpans().At(0).SetSchemaUrl("urn:otelcol-adaptive:bytepath")
 	require.Error(t, u.ConsumeTraces(t.Context(), td), "a marker without its request is never silent")
+}
+
+// heedless is a component that knows nothing of requests as bytes: it answers that it has done all there is to do.
+type heedless struct{ calls int }
+
+func (*heedless) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+
+func (h *heedless) ConsumeTraces(context.Context, ptrace.Traces) error {
+	h.calls++
+	return nil
+}
+
+func TestWhatNobodyTookIsNotAcknowledged(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &heedless{}
+		u := start(t, path, next, fixed(20))
+		a, b := u.goSend(t.Context(), 0, 10), u.goSend(t.Context(), 10, 10)
+		for _, answer := range []<-chan error{a, b} {
+			err := <-answer
+			if path == decodedKind {
+				require.NoError(t, err, "decoded telemetry is there for everybody to see")
+				continue
+			}
+			require.ErrorIs(t, err, bytepath.ErrNotTaken)
+			assert.False(t, consumererror.IsPermanent(err), "the client keeps it")
+		}
+		assert.Equal(t, 1, next.calls, "it is not sent again: that would help nobody")
+		u.requireEmpty()
+	})
 }

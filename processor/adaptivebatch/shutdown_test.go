@@ -65,10 +65,10 @@ func TestShutdownWithADeadBackendEnds(t *testing.T) {
 }
 
 func TestShutdownDoesNotWaitForAnExportThatNeverEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
 		release := make(chan struct{})
 		next := &backend{answer: func(context.Context, []int64) error { <-release; return nil }}
-		u := start(t, decodedKind, next, fixed(10))
+		u := start(t, path, next, fixed(10))
 		a := u.goSend(t.Context(), 0, 10)
 		began := time.Now()
 		require.Error(t, u.Shutdown(t.Context()))
@@ -80,9 +80,9 @@ func TestShutdownDoesNotWaitForAnExportThatNeverEnds(t *testing.T) {
 }
 
 func TestShutdownEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
 		next := &backend{answer: func(ctx context.Context, _ []int64) error { <-ctx.Done(); return ctx.Err() }}
-		u := start(t, decodedKind, next, fixed(10))
+		u := start(t, path, next, fixed(10))
 		a := u.goSend(t.Context(), 0, 10)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -94,9 +94,9 @@ func TestShutdownEndsWithItsContext(t *testing.T) {
 }
 
 func TestShutdownCountsWhatNobodyWaitsFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
 		next := &backend{answer: func(ctx context.Context, _ []int64) error { <-ctx.Done(); return ctx.Err() }}
-		u := start(t, decodedKind, next, all(fixed(10), func(cfg *Config) { cfg.WaitForResult = false; cfg.MaxConcurrency = 1 }))
+		u := start(t, path, next, all(fixed(10), func(cfg *Config) { cfg.WaitForResult = false; cfg.MaxConcurrency = 1 }))
 		for i := range 3 {
 			require.NoError(t, u.send(t.Context(), i*10, 10))
 			synctest.Wait() // the first batch is closed before there is a second

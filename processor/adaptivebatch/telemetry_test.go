@@ -3,7 +3,6 @@ package adaptivebatch
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -68,11 +67,11 @@ func TestMetricsTellWhatIsHeldAndDecided(t *testing.T) {
 }
 
 func TestRefusalsLossesAndIsolationsAreCounted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
 		tel := componenttest.NewTelemetry()
 		set := settings(tel)
 		next := &backend{answer: refusing(0, permanent(3))}
-		u := startWith(t, decodedKind, set, next, all(fixed(20), func(cfg *Config) { cfg.WaitForResult = false }, byTenant,
+		u := startWith(t, path, set, next, all(fixed(20), func(cfg *Config) { cfg.WaitForResult = false }, byTenant,
 			func(cfg *Config) { cfg.MetadataCardinalityLimit = 1 }))
 		require.NoError(t, u.send(t.Context(), 0, 10))
 		require.Error(t, u.send(tenant(t.Context(), "b"), 10, 10))
@@ -126,9 +125,9 @@ func TestBatchSpanLinksItsProducers(t *testing.T) {
 }
 
 func TestWithoutProducersSpansThereIsNone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
 		tel := componenttest.NewTelemetry()
-		u := startWith(t, decodedKind, settings(tel), &backend{}, nil)
+		u := startWith(t, path, settings(tel), &backend{}, nil)
 		require.NoError(t, u.send(t.Context(), 0, 1))
 		require.NoError(t, u.Shutdown(t.Context()))
 		assert.Empty(t, tel.SpanRecorder.Ended())

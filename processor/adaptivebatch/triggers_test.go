@@ -3,7 +3,6 @@ package adaptivebatch
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -185,8 +184,8 @@ func TestWaitsForMoreWhereThatPays(t *testing.T) {
 }
 
 func TestNothingHappensWithoutCalls(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		u := start(t, decodedKind, &backend{}, nil)
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		u := start(t, path, &backend{}, nil)
 		require.NoError(t, u.send(t.Context(), 0, 1))
 		time.Sleep(time.Hour)
 		u.requireEmpty()

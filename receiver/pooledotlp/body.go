@@ -9,7 +9,7 @@ import (
 
 // firstChunk is the buffer for the beginning of a body. What follows is read into buffers no larger than what has arrived already: a
 // client that announces much and sends little takes at most twice the memory of what it has sent.
-const firstChunk = 64 << 10
+const firstChunk = 32 << 10
 
 // readBody reads a body of the given length, or of an unknown one if that is negative. On an error the caller frees what was read, too.
 func readBody(body io.Reader, length int64, buffers mem.BufferPool) (mem.BufferSlice, error) {

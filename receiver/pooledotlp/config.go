@@ -3,10 +3,15 @@ package pooledotlp
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
 // Config is the stock otlp receiver's, and one key more.
@@ -14,9 +19,9 @@ type Config struct {
 	// Protocols are the servers to run: grpc, http or both. Keys, meaning and defaults are the stock receiver's.
 	Protocols otlpreceiver.Protocols `mapstructure:"protocols"`
 
-	// Decode says whether requests become pdata. auto, the default, decodes unless the bytepath converter has verified that
-	// nothing behind this receiver looks into them. true decodes. false is refused where the converter is missing or finds
-	// an obstacle.
+	// Decode says whether requests become pdata. auto, the default, decodes those of each signal unless the bytepath converter has
+	// verified that nothing behind this receiver looks into them. true decodes. false is refused where the converter is missing or
+	// finds an obstacle for any signal.
 	Decode DecodeMode `mapstructure:"decode"`
 
 	// GRPCServer says what serves gRPC where requests stay bytes: auto, the default, the receiver's own server unless something is
@@ -36,13 +41,27 @@ const (
 // DecodeMode says whether requests become pdata.
 type DecodeMode string
 
-// The modes. DecodeVerified is what the bytepath converter writes in the place of auto and false.
+// The modes. DecodeVerified is what the bytepath converter writes in the place of auto and false; where it holds for some signals only,
+// they follow, as in "verified:traces,logs".
 const (
 	DecodeAuto     DecodeMode = "auto"
 	DecodeAlways   DecodeMode = "true"
 	DecodeNever    DecodeMode = "false"
 	DecodeVerified DecodeMode = "verified"
 )
+
+// verifiedSignals returns the signals that a mode says to be verified.
+func (m DecodeMode) verifiedSignals() []string {
+	word, some, partly := strings.Cut(string(m), ":")
+	switch {
+	case DecodeMode(word) != DecodeVerified:
+		return nil
+	case partly:
+		return strings.Split(some, ",")
+	default:
+		return []string{wire.Traces.String(), wire.Metrics.String(), wire.Logs.String()}
+	}
+}
 
 var (
 	_ component.Config    = (*Config)(nil)
@@ -66,9 +85,13 @@ func (cfg *Config) Validate() error {
 	if !cfg.Protocols.GRPC.HasValue() && !cfg.Protocols.HTTP.HasValue() {
 		errs = append(errs, errors.New("`protocols` must name at least one of grpc and http"))
 	}
-	switch cfg.Decode {
-	case DecodeAuto, DecodeAlways, DecodeVerified:
-	case DecodeNever:
+	switch verified := cfg.Decode.verifiedSignals() != nil; {
+	case cfg.Decode == DecodeAuto, cfg.Decode == DecodeAlways:
+	case verified && bytepath.HasConverter():
+	case verified:
+		errs = append(errs, fmt.Errorf("`decode` must be auto, true or false, found %q, which only the bytepath converter may write; "+
+			"this Collector was built without it", cfg.Decode))
+	case cfg.Decode == DecodeNever:
 		errs = append(errs, errors.New("`decode: false` must be verified by the bytepath converter, which this Collector was "+
 			"built without: add it under `converters` to the builder's manifest, or set `decode: auto`"))
 	default:
@@ -82,5 +105,7 @@ func (cfg *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// encoded reports whether requests stay bytes.
-func (cfg *Config) encoded() bool { return cfg.Decode == DecodeVerified }
+// encoded reports whether requests of a signal stay bytes.
+func (cfg *Config) encoded(signal wire.Signal) bool {
+	return slices.Contains(cfg.Decode.verifiedSignals(), signal.String())
+}

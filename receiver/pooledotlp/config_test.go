@@ -10,7 +10,13 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
+
+// The converter is not part of this test's process, and yet its word is to be taken.
+func init() { bytepath.Converted() }
 
 // load reads one block of a file as this receiver's configuration.
 func load(t *testing.T, file, id string) (*Config, error) {
@@ -56,7 +62,7 @@ func TestDefaultsAreTheStockReceivers(t *testing.T) {
 	stock := otlpreceiver.NewFactory().CreateDefaultConfig().(*otlpreceiver.Config)
 	assert.Equal(t, stock.Protocols, cfg.Protocols)
 	assert.Equal(t, DecodeAuto, cfg.Decode)
-	assert.False(t, cfg.encoded())
+	assert.False(t, cfg.encoded(wire.Traces))
 }
 
 func TestOurKeysInTheFullConfiguration(t *testing.T) {
@@ -72,7 +78,7 @@ func TestOurKeysInTheFullConfiguration(t *testing.T) {
 
 	cfg, err = load(t, "config.yaml", "pooledotlp/verified")
 	require.NoError(t, err)
-	assert.True(t, cfg.encoded())
+	assert.True(t, cfg.encoded(wire.Traces))
 }
 
 func TestInvalidConfigurationsNameKeyRuleAndValue(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/receiver/receiverhelper"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
@@ -46,7 +45,7 @@ type signal[T any] struct {
 	begin                         func(context.Context) context.Context
 	end                           func(context.Context, string, int, error)
 
-	// What follows is for signals that can stay encoded. Of others bytePath is false.
+	// What follows is for signals that can stay encoded. Of others bytePath is false, and encode nil.
 	bytePath bool
 	kind     wire.Signal
 	marker   T
@@ -62,7 +61,7 @@ func (s *signal[T]) exportProto(ctx context.Context, data mem.BufferSlice) error
 		return s.exportBytes(ctx, data)
 	}
 	whole := data.MaterializeToBuffer(s.receiver.buffers)
-	value, err := s.unmarshalProto(whole.ReadOnlyData())
+	value, err := s.unmarshal(whole.ReadOnlyData())
 	whole.Free() // pdata copies what it keeps
 	if err != nil {
 		return s.malformed(ctx, err)
@@ -71,6 +70,9 @@ func (s *signal[T]) exportProto(ctx context.Context, data mem.BufferSlice) error
 }
 
 func (s *signal[T]) exportJSON(ctx context.Context, data []byte) error {
+	if len(data) > shallowSize && jsonTooDeep(data) {
+		return s.malformed(ctx, errTooDeep)
+	}
 	value, err := s.unmarshalJSON(data)
 	if err != nil {
 		return s.malformed(ctx, err)
@@ -122,8 +124,10 @@ func (s *signal[T]) export(ctx context.Context, value T, items int) error {
 	if items == 0 {
 		return nil
 	}
+	s.receiver.inPipeline.Add(1)
+	defer s.receiver.inPipeline.Add(-1)
 	ctx = s.begin(ctx)
-	err := s.consume(ctx, value)
+	err := bytepath.Confirm(ctx, s.consume(ctx, value))
 	s.end(ctx, format, items, err)
 	return toStatus(err)
 }
@@ -132,7 +136,7 @@ func (s *signal[T]) export(ctx context.Context, value T, items int) error {
 // specification wants InvalidArgument, and either tells the client not to send it again.
 func (s *signal[T]) malformed(ctx context.Context, err error) error {
 	s.receiver.telemetry.ReceiverPooledotlpMalformedRequests.Add(ctx, 1,
-		metric.WithAttributes(attribute.String("data_type", s.where.signal)))
+		s.receiver.attributes(attribute.String("data_type", s.where.signal)))
 	return status.Error(codes.InvalidArgument, err.Error())
 }
 

@@ -26,7 +26,7 @@ func (r *otlpReceiver) whyNotOwn(ctx context.Context) string {
 	switch {
 	case r.cfg.GRPCServer == ServerGRPCGo:
 		return "`grpc_server` is grpc-go"
-	case !r.cfg.encoded():
+	case !r.anyEncoded():
 		return "requests are decoded"
 	case len(cfg.Middlewares) > 0:
 		return "`middlewares` are made for grpc-go"
@@ -34,6 +34,16 @@ func (r *otlpReceiver) whyNotOwn(ctx context.Context) string {
 		return "the Collector's own telemetry traces calls or measures them"
 	}
 	return ""
+}
+
+// anyEncoded reports whether requests of any signal stay bytes.
+func (r *otlpReceiver) anyEncoded() bool {
+	for _, encoded := range r.signals() {
+		if encoded {
+			return true
+		}
+	}
+	return false
 }
 
 // recordsCalls reports whether anybody would see what otelgrpc tells of calls: their metrics are dropped unless the level of the

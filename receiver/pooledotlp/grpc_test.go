@@ -53,7 +53,7 @@ func TestGRPCDeliversEverySignalInEveryCompression(t *testing.T) {
 			}
 		}
 		wantEncoded := 0
-		if decode == DecodeVerified {
+		if decode != DecodeAlways {
 			wantEncoded = 5 * 3 // profiles are always decoded
 		}
 		assert.Equal(t, wantEncoded, r.sink.encodedCalls())
@@ -105,9 +105,9 @@ func (bytesCodec) Unmarshal(d mem.BufferSlice, v any) error {
 func (bytesCodec) Name() string { return "proto" }
 
 // sendRaw calls Export of a signal with any bytes.
-func sendRaw(t *testing.T, cc *grpc.ClientConn, n names, data []byte) ([]byte, error) {
+func sendRaw(t *testing.T, cc *grpc.ClientConn, n names, data []byte, options ...grpc.CallOption) ([]byte, error) {
 	var answer []byte
-	err := cc.Invoke(within(t), "/"+n.service+"/Export", data, &answer, grpc.ForceCodecV2(bytesCodec{}))
+	err := cc.Invoke(within(t), "/"+n.service+"/Export", data, &answer, append(options, grpc.ForceCodecV2(bytesCodec{}))...)
 	return answer, err
 }
 
@@ -132,7 +132,7 @@ func TestGRPCRefusesMalformedRequestsAndGoesOn(t *testing.T) {
 		for _, n := range allNames {
 			_, err := sendRaw(t, cc, n, []byte{0x0a, 0x05, 0x12})
 			require.Equal(t, codes.InvalidArgument, status.Code(err), "%s: %v", n.signal, err)
-			if decode == DecodeVerified && n != profilesNames {
+			if n != profilesNames {
 				assert.ErrorContains(t, err, "malformed "+n.signal+" request at offset 0: the field ends beyond its message")
 			}
 		}
@@ -177,6 +177,11 @@ func TestGRPCBoundsTheMessageSize(t *testing.T) {
 	})
 }
 
+// clientMetadata returns what the last call's context says of its client.
+func clientMetadata(r *running, key string) []string {
+	return client.FromContext(r.sink.lastContext()).Metadata.Get(key)
+}
+
 func TestGRPCPassesClientMetadataOn(t *testing.T) {
 	eachMode(t, func(t *testing.T, decode DecodeMode) {
 		cfg := defaultConfig(decode)
@@ -191,14 +196,16 @@ func TestGRPCPassesClientMetadataOn(t *testing.T) {
 }
 
 func TestGRPCOverAUnixSocket(t *testing.T) {
-	cfg := defaultConfig(DecodeVerified)
-	cfg.Protocols.GRPC.Get().NetAddr.Transport = "unix"
-	cfg.Protocols.GRPC.Get().NetAddr.Endpoint = t.TempDir() + "/otlp.sock"
-	r := start(t, cfg)
-	for _, s := range samples(t) {
-		require.NoError(t, s.export(within(t), dial(t, "unix://"+r.grpc)))
-		r.requireReceived(t, s)
-	}
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		cfg := defaultConfig(decode)
+		cfg.Protocols.GRPC.Get().NetAddr.Transport = "unix"
+		cfg.Protocols.GRPC.Get().NetAddr.Endpoint = t.TempDir() + "/otlp.sock"
+		r := start(t, cfg)
+		for _, s := range samples(t) {
+			require.NoError(t, s.export(within(t), dial(t, "unix://"+r.grpc)))
+			r.requireReceived(t, s)
+		}
+	})
 }
 
 func TestOldScopeFieldsAreDecodedOnBothPaths(t *testing.T) {

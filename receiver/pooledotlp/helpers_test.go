@@ -29,9 +29,12 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/pooledotlp/internal/metadata"
 )
 
-// eachMode runs a behaviour test over both paths.
+// verifiedOnGRPCGo is the byte path without the receiver's own gRPC server.
+const verifiedOnGRPCGo DecodeMode = "verified:traces,metrics,logs"
+
+// eachMode runs a behaviour test over both paths, and the byte path over both servers.
 func eachMode(t *testing.T, test func(t *testing.T, decode DecodeMode)) {
-	for _, m := range []DecodeMode{DecodeAlways, DecodeVerified} {
+	for _, m := range []DecodeMode{DecodeAlways, DecodeVerified, verifiedOnGRPCGo} {
 		t.Run("decode="+string(m), func(t *testing.T) { test(t, m) })
 	}
 }
@@ -171,6 +174,7 @@ func (s *sink) received(signal string) []any {
 type sample struct {
 	signal string
 	path   string
+	items  int64
 	data   any
 	proto  []byte
 	json   []byte
@@ -187,19 +191,19 @@ func samples(t testing.TB) []sample {
 	tr, mr := ptraceotlp.NewExportRequestFromTraces(td), pmetricotlp.NewExportRequestFromMetrics(md)
 	lr, pr := plogotlp.NewExportRequestFromLogs(ld), pprofileotlp.NewExportRequestFromProfiles(pd)
 	list := []sample{
-		{signal: "traces", path: "/v1/traces", data: td, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
+		{signal: "traces", items: int64(td.SpanCount()), path: "/v1/traces", data: td, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
 			_, err := ptraceotlp.NewGRPCClient(cc).Export(ctx, tr, o...)
 			return err
 		}},
-		{signal: "metrics", path: "/v1/metrics", data: md, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
+		{signal: "metrics", items: int64(md.DataPointCount()), path: "/v1/metrics", data: md, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
 			_, err := pmetricotlp.NewGRPCClient(cc).Export(ctx, mr, o...)
 			return err
 		}},
-		{signal: "logs", path: "/v1/logs", data: ld, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
+		{signal: "logs", items: int64(ld.LogRecordCount()), path: "/v1/logs", data: ld, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
 			_, err := plogotlp.NewGRPCClient(cc).Export(ctx, lr, o...)
 			return err
 		}},
-		{signal: "profiles", path: "/v1development/profiles", data: pd, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
+		{signal: "profiles", items: int64(pd.SampleCount()), path: "/v1development/profiles", data: pd, export: func(ctx context.Context, cc *grpc.ClientConn, o ...grpc.CallOption) error {
 			_, err := pprofileotlp.NewGRPCClient(cc).Export(ctx, pr, o...)
 			return err
 		}},
@@ -243,6 +247,9 @@ func (r *running) requireReceived(t *testing.T, s sample) {
 func defaultConfig(decode DecodeMode) *Config {
 	cfg := NewFactory().CreateDefaultConfig().(*Config)
 	cfg.Decode = decode
+	if decode == verifiedOnGRPCGo {
+		cfg.GRPCServer = ServerGRPCGo
+	}
 	cfg.Protocols.GRPC.GetOrInsertDefault().NetAddr.Endpoint = "127.0.0.1:0"
 	cfg.Protocols.HTTP.GetOrInsertDefault().ServerConfig.NetAddr.Endpoint = "127.0.0.1:0"
 	return cfg
@@ -292,6 +299,10 @@ func startWith(t testing.TB, cfg *Config, set receiver.Settings, host component.
 	return run
 }
 
-func nopSettings() receiver.Settings { return receivertest.NewNopSettings(metadata.Type) }
+func nopSettings() receiver.Settings {
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.ID = component.NewID(metadata.Type) // and not another one each time
+	return set
+}
 
 func nopHost() component.Host { return componenttest.NewNopHost() }

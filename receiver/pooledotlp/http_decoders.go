@@ -10,23 +10,44 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/zstdreader"
 )
 
+// defaultBodySize is confighttp's bound on a body where none is configured.
+const defaultBodySize = 20 << 20
+
 // httpOptions gives the server the OTLP form of errors, a gzip decoder that is faster than the standard library's and
-// reused, and brotli, which confighttp does not know. The other algorithms are confighttp's.
+// reused, brotli, which confighttp does not know, and a zstd decoder that reserves no more than a body may need. The other
+// algorithms are confighttp's.
 func httpOptions(cfg *otlpreceiver.HTTPConfig) []confighttp.ToServerOption {
 	options := []confighttp.ToServerOption{confighttp.WithErrorHandler(onServerError)}
 	allowed := cfg.ServerConfig.CompressionAlgorithms
-	for algorithm, pool := range map[string]*decoderPool{
-		"gzip": {create: func() decoder { return new(gzip.Reader) }},
-		"br":   {create: func() decoder { return new(brotli.Reader) }},
+	gzips := &decoderPool{create: func() decoder { return new(gzip.Reader) }}
+	brotlis := &decoderPool{create: func() decoder { return new(brotli.Reader) }}
+	zstds := zstdreader.NewPool(max(cfg.ServerConfig.MaxRequestBodySize, defaultBodySize))
+	for algorithm, open := range map[string]func(io.ReadCloser) (io.ReadCloser, error){
+		"gzip": gzips.open,
+		"br":   brotlis.open,
+		"zstd": func(body io.ReadCloser) (io.ReadCloser, error) {
+			z, err := zstds.Open(body)
+			return &zstdBody{Reader: z, body: body}, err
+		},
 	} {
 		if allowed == nil || slices.Contains(allowed, algorithm) {
-			options = append(options, confighttp.WithDecoder(algorithm, pool.open))
+			options = append(options, confighttp.WithDecoder(algorithm, open))
 		}
 	}
 	return options
 }
+
+// zstdBody closes the body with the reader.
+type zstdBody struct {
+	*zstdreader.Reader
+	body io.Closer
+}
+
+func (b *zstdBody) Close() error { return errors.Join(b.Reader.Close(), b.body.Close()) }
 
 // decoder is a decompressor that can begin anew.
 type decoder interface {

@@ -15,6 +15,7 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/golang/snappy"
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/client"
@@ -63,6 +64,8 @@ func compress(t *testing.T, algorithm string, body []byte) []byte {
 		w = gzip.NewWriter(&b)
 	case "zlib", "deflate":
 		w = zlib.NewWriter(&b)
+	case "lz4":
+		w = lz4.NewWriter(&b)
 	case "br":
 		w = brotli.NewWriter(&b)
 	case "snappy":
@@ -83,7 +86,7 @@ func compress(t *testing.T, algorithm string, body []byte) []byte {
 func TestHTTPDeliversEverySignalInEveryEncoding(t *testing.T) {
 	eachMode(t, func(t *testing.T, decode DecodeMode) {
 		r := start(t, defaultConfig(decode))
-		for _, algorithm := range []string{"", "gzip", "zstd", "snappy", "x-snappy-framed", "zlib", "deflate", "br"} {
+		for _, algorithm := range []string{"", "gzip", "zstd", "snappy", "x-snappy-framed", "zlib", "deflate", "lz4", "br"} {
 			for _, contentType := range []string{typeProto, typeJSON, "application/json; charset=utf-8", "APPLICATION/JSON"} {
 				for _, s := range samples(t) {
 					t.Run(algorithm+" "+contentType+" "+s.signal, func(t *testing.T) {
@@ -108,16 +111,21 @@ func TestHTTPDeliversEverySignalInEveryEncoding(t *testing.T) {
 }
 
 func TestHTTPReusesItsDecoders(t *testing.T) {
-	r := start(t, defaultConfig(DecodeVerified))
-	s := samples(t)[0]
-	for range 3 {
-		for _, algorithm := range []string{"gzip", "br"} {
-			r.sink.reset()
-			answer, _ := post(t, r.http, s.path, typeProto, algorithm, compress(t, algorithm, s.proto))
-			require.Equal(t, http.StatusOK, answer.StatusCode)
-			r.requireReceived(t, s)
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		r := start(t, defaultConfig(decode))
+		s := samples(t)[0]
+		for range 3 {
+			for _, algorithm := range []string{"gzip", "br", "zstd"} {
+				r.sink.reset()
+				whole := compress(t, algorithm, s.proto)
+				answer, _ := post(t, r.http, s.path, typeProto, algorithm, whole[:len(whole)/2])
+				require.Equal(t, http.StatusBadRequest, answer.StatusCode)
+				answer, _ = post(t, r.http, s.path, typeProto, algorithm, whole)
+				require.Equal(t, http.StatusOK, answer.StatusCode)
+				r.requireReceived(t, s)
+			}
 		}
-	}
+	})
 }
 
 func TestHTTPErrorsTellTheClientWhetherToRetry(t *testing.T) {
@@ -230,6 +238,9 @@ func TestHTTPRefusesMalformedRequestsAndGoesOn(t *testing.T) {
 			var got spb.Status
 			require.NoError(t, proto.Unmarshal(text, &got))
 			assert.Equal(t, int32(codes.InvalidArgument), got.GetCode())
+			if s.signal != "profiles" {
+				assert.Equal(t, "malformed "+s.signal+" request at offset 0: the field ends beyond its message", got.GetMessage())
+			}
 
 			answer, _ = post(t, r.http, s.path, typeProto, "", s.proto)
 			assert.Equal(t, 200, answer.StatusCode)
@@ -334,16 +345,22 @@ func TestHTTPServesConfiguredPathsAndPassesMetadataOn(t *testing.T) {
 }
 
 func TestHTTPAnswersCORSPreflights(t *testing.T) {
-	cfg, err := load(t, "config.yaml", "pooledotlp/cors")
-	require.NoError(t, err)
-	r := start(t, cfg)
-	answer, _ := do(t, http.MethodOptions, r.http, "/v1/traces", http.Header{
-		"Origin": {"https://a.test.com"}, "Access-Control-Request-Method": {"POST"},
-	}, nil)
-	assert.Equal(t, "https://a.test.com", answer.Header.Get("Access-Control-Allow-Origin"))
-	assert.Equal(t, "7200", answer.Header.Get("Access-Control-Max-Age"))
-	answer, _ = do(t, http.MethodOptions, r.http, "/v1/traces", http.Header{
-		"Origin": {"https://a.evil.com"}, "Access-Control-Request-Method": {"POST"},
-	}, nil)
-	assert.Empty(t, answer.Header.Get("Access-Control-Allow-Origin"))
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		cfg, err := load(t, "config.yaml", "pooledotlp/cors")
+		require.NoError(t, err)
+		cfg.Decode = decode
+		r := start(t, cfg)
+		for origin, allowed := range map[string]bool{"https://a.test.com": true, "https://a.evil.com": false} {
+			answer, _ := do(t, http.MethodOptions, r.http, "/v1/traces", http.Header{
+				"Origin": {origin}, "Access-Control-Request-Method": {"POST"},
+			}, nil)
+			assert.Equal(t, allowed, answer.Header.Get("Access-Control-Allow-Origin") == origin)
+			assert.Equal(t, allowed, answer.Header.Get("Access-Control-Max-Age") == "7200")
+
+			s := samples(t)[0]
+			answer, _ = do(t, http.MethodPost, r.http, s.path, http.Header{"Origin": {origin}, "Content-Type": {typeJSON}}, s.json)
+			assert.Equal(t, 200, answer.StatusCode, "it is the browser that keeps the answer from the page")
+			assert.Equal(t, allowed, answer.Header.Get("Access-Control-Allow-Origin") == origin)
+		}
+	})
 }

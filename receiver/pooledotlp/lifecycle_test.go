@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,10 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
-	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/ptrace"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 func TestTheSignalsOfAConfigurationShareOneReceiver(t *testing.T) {
@@ -99,48 +97,126 @@ func TestAServerThatEndsByItselfIsFatalToEverySignal(t *testing.T) {
 
 // stuck is a consumer that answers when it is released.
 type stuck struct {
+	sink
 	entered, release chan struct{}
 }
 
-func (s stuck) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
-
-func (s stuck) ConsumeTraces(context.Context, ptrace.Traces) error {
-	s.entered <- struct{}{}
-	<-s.release
-	return nil
+func newStuck() *stuck {
+	return &stuck{entered: make(chan struct{}, 100), release: make(chan struct{})}
 }
 
-// startStuck sends one request to a receiver whose consumer is stuck, and returns once it is.
-func startStuck(t *testing.T, s stuck) (r *sharedReceiver, answer chan error) {
-	made, err := createTraces(context.Background(), nopSettings(), defaultConfig(DecodeVerified), s)
-	require.NoError(t, err)
-	r = made.(*sharedReceiver)
-	require.NoError(t, r.Start(context.Background(), nopHost()))
-	cc := dial(t, r.receiver.grpcAddress.String())
-	answer = make(chan error, 1)
-	go func() { answer <- samples(t)[0].export(within(t), cc) }()
-	<-s.entered
-	return r, answer
+func (s *stuck) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
+	s.entered <- struct{}{}
+	<-s.release
+	return s.sink.ConsumeTraces(ctx, td)
+}
+
+// senders send a request of traces over each protocol.
+func senders(t *testing.T, r *otlpReceiver) map[string]func() error {
+	s := samples(t)[0]
+	cc := dial(t, r.grpcAddress.String())
+	return map[string]func() error{
+		"grpc": func() error { return s.export(within(t), cc) },
+		"http": func() error {
+			answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Post(
+				"http://"+r.httpAddress.String()+s.path, typeProto, bytesReader(s.proto))
+			if err != nil {
+				return err
+			}
+			if answer.StatusCode != http.StatusOK {
+				return errors.New(answer.Status)
+			}
+			return answer.Body.Close()
+		},
+	}
+}
+
+// eachStuck runs a test for each path and protocol, with a request that its consumer has and does not answer.
+func eachStuck(t *testing.T, test func(t *testing.T, r *sharedReceiver, s *stuck, answer <-chan error)) {
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		for _, protocol := range []string{"grpc", "http"} {
+			t.Run(protocol, func(t *testing.T) {
+				s := newStuck()
+				made, err := createTraces(context.Background(), nopSettings(), defaultConfig(decode), s)
+				require.NoError(t, err)
+				r := made.(*sharedReceiver)
+				r.receiver.stragglerGrace, r.receiver.answerGrace = time.Millisecond, time.Millisecond
+				require.NoError(t, r.Start(context.Background(), nopHost()))
+				answer := make(chan error, 1)
+				send := senders(t, r.receiver)[protocol]
+				go func() { answer <- send() }()
+				<-s.entered
+				test(t, r, s, answer)
+				require.Eventually(t, func() bool { return r.receiver.buffers.Stats().InUse == 0 }, 10*time.Second, time.Millisecond)
+			})
+		}
+	})
 }
 
 func TestShutdownLetsRequestsInProgressEnd(t *testing.T) {
-	s := stuck{entered: make(chan struct{}), release: make(chan struct{})}
-	r, answer := startStuck(t, s)
-	done := make(chan error, 1)
-	go func() { done <- r.Shutdown(context.Background()) }()
-	close(s.release)
-	require.NoError(t, <-answer)
-	require.NoError(t, <-done)
+	eachStuck(t, func(t *testing.T, r *sharedReceiver, s *stuck, answer <-chan error) {
+		done := make(chan error, 1)
+		go func() { done <- r.Shutdown(context.Background()) }()
+		// As long as they take, for the pipeline has them; the port is closed soon.
+		require.Eventually(t, func() bool {
+			c, err := net.Dial("tcp", r.receiver.grpcAddress.String())
+			if err == nil {
+				_ = c.Close()
+			}
+			return err != nil
+		}, 10*time.Second, time.Millisecond)
+		close(s.release)
+		require.NoError(t, <-answer)
+		require.NoError(t, <-done)
+		assert.Len(t, s.AllTraces(), 1)
+	})
 }
 
 func TestShutdownCutsRequestsOffWhenItsTimeIsUp(t *testing.T) {
-	s := stuck{entered: make(chan struct{}), release: make(chan struct{})}
-	r, answer := startStuck(t, s)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.Shutdown(ctx) }()
-	cancel()
-	require.Equal(t, codes.Unavailable, status.Code(<-answer), "the client is cut off while the consumer is still busy")
-	close(s.release)
-	require.NoError(t, <-done)
+	eachStuck(t, func(t *testing.T, r *sharedReceiver, s *stuck, answer <-chan error) {
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- r.Shutdown(ctx) }()
+		cancel()
+		require.Error(t, <-answer, "the client is cut off while the consumer is still busy")
+		close(s.release)
+		<-done
+	})
+}
+
+func TestShutdownUnderLoadPassesNothingOnAfterwards(t *testing.T) {
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		next := &sink{}
+		made, err := createTraces(context.Background(), nopSettings(), defaultConfig(decode), next)
+		require.NoError(t, err)
+		r := made.(*sharedReceiver)
+		require.NoError(t, r.Start(context.Background(), nopHost()))
+		var acknowledged atomic.Int64
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for _, send := range senders(t, r.receiver) {
+			for range 4 {
+				wg.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						if send() == nil {
+							acknowledged.Add(1)
+						}
+					}
+				})
+			}
+		}
+		require.Eventually(t, func() bool { return acknowledged.Load() > 20 }, 10*time.Second, time.Millisecond)
+		require.NoError(t, r.Shutdown(context.Background()))
+		received := len(next.AllTraces())
+		close(stop)
+		wg.Wait()
+		assert.Len(t, next.AllTraces(), received)
+		assert.LessOrEqual(t, int(acknowledged.Load()), received)
+		assert.Zero(t, r.receiver.buffers.Stats().InUse)
+	})
 }

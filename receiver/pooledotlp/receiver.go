@@ -3,9 +3,12 @@ package pooledotlp
 import (
 	"context"
 	"errors"
+	"iter"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
@@ -19,6 +22,7 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/unarygrpc"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/zstdreader"
 	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/pooledotlp/internal/metadata"
 )
 
@@ -39,6 +43,11 @@ type otlpReceiver struct {
 	// Where the servers listen, known once started: a port may be configured as 0.
 	grpcAddress, httpAddress net.Addr
 	serving                  sync.WaitGroup
+
+	// inPipeline counts the requests that the next consumer has.
+	inPipeline atomic.Int64
+	// The times of a shutdown, which tests shorten.
+	stragglerGrace, answerGrace time.Duration
 }
 
 // grpcServer is what grpc-go's server and ours have in common.
@@ -49,11 +58,15 @@ type grpcServer interface {
 }
 
 func newReceiver(cfg *Config, set receiver.Settings) (*otlpReceiver, error) {
+	set.TelemetrySettings = withoutSignal(set.TelemetrySettings)
 	telemetry, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
 	if err != nil {
 		return nil, err
 	}
-	return &otlpReceiver{cfg: cfg, settings: set, telemetry: telemetry, buffers: bufpool.New(bufpool.DefaultConfig())}, nil
+	return &otlpReceiver{
+		cfg: cfg, settings: set, telemetry: telemetry, buffers: bufpool.New(bufpool.DefaultConfig()),
+		stragglerGrace: stragglerGrace, answerGrace: answerGrace,
+	}, nil
 }
 
 // start opens the servers that are configured. If one cannot be, none is left open.
@@ -65,8 +78,10 @@ func (r *otlpReceiver) start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return errors.Join(err, r.shutdown(ctx))
 	}
-	r.settings.Logger.Info("OTLP receiver started", zap.Bool("requests_stay_encoded", r.cfg.encoded()),
-		zap.String("decode", string(r.cfg.Decode)))
+	for signal, encoded := range r.signals() {
+		r.settings.Logger.Info("OTLP receiver started", zap.String("data_type", signal),
+			zap.Bool("requests_stay_encoded", encoded), zap.String("decode", string(r.cfg.Decode)))
+	}
 	return nil
 }
 
@@ -79,6 +94,7 @@ func (r *otlpReceiver) startGRPC(ctx context.Context, host component.Host) error
 	if err != nil {
 		return err
 	}
+	zstdreader.AllowOverGRPC(int64(cfg.MaxRecvMsgSizeMiB) << 20)
 	stopped := grpc.ErrServerStopped
 	if why := r.whyNotOwn(ctx); why == "" {
 		stopped = unarygrpc.ErrStopped
@@ -145,23 +161,69 @@ func (r *otlpReceiver) serve(host component.Host, protocol string, l net.Listene
 	})
 }
 
-// shutdown stops accepting requests, lets those in progress end until ctx does, and then cuts them off.
+// shutdown stops accepting requests and lets those in progress end. When ctx ends it cuts them off.
 func (r *otlpReceiver) shutdown(ctx context.Context) error {
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	stopWatching := r.watchStragglers(func() { cut(errStragglers) })
+	defer stopWatching()
+
+	var servers sync.WaitGroup
 	var err error
 	if r.httpServer != nil {
-		if err = r.httpServer.Shutdown(ctx); err != nil {
-			err = errors.Join(err, r.httpServer.Close())
-		}
+		servers.Go(func() {
+			if err = r.httpServer.Shutdown(ctx); err != nil {
+				err = errors.Join(err, r.httpServer.Close())
+			}
+		})
 	}
 	if r.grpcServer != nil {
-		cut := context.AfterFunc(ctx, r.grpcServer.Stop)
-		r.grpcServer.GracefulStop()
-		cut()
+		servers.Go(func() {
+			stop := context.AfterFunc(ctx, r.grpcServer.Stop)
+			r.grpcServer.GracefulStop()
+			stop()
+		})
 	}
+	servers.Wait()
 	r.serving.Wait()
+	if errors.Is(context.Cause(ctx), errStragglers) {
+		r.settings.Logger.Warn("Connections were cut off whose clients had not sent their requests to the end.")
+		err = nil
+	}
 	r.telemetry.Shutdown()
 	r.buffers.Close()
 	return err
+}
+
+var errStragglers = errors.New("clients do not send their requests to the end")
+
+const (
+	// stragglerGrace is how long requests may take to arrive once the receiver shuts down.
+	stragglerGrace = 5 * time.Second
+	// answerGrace is how long the answers may take after the last request has left the pipeline.
+	answerGrace = time.Second
+)
+
+// watchStragglers calls cut when the pipeline is done with all requests that it has got, and others still do not arrive: the Collector
+// gives a shutdown no time limit, so that a client that stops within a request would keep it from ending.
+func (r *otlpReceiver) watchStragglers(cut func()) (stop func()) {
+	var mu sync.Mutex // held while the timer is set, so that look finds it
+	var timer *time.Timer
+	idle := false
+	look := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		wasIdle := idle
+		if idle = r.inPipeline.Load() == 0; idle && wasIdle {
+			cut()
+			return
+		}
+		timer.Reset(r.answerGrace)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	timer = time.AfterFunc(r.stragglerGrace, look)
+	return func() { timer.Stop() }
 }
 
 // endpoints are the signals that have a consumer, for one transport.
@@ -188,17 +250,21 @@ func (r *otlpReceiver) endpoints(transport string) ([]endpoint, error) {
 	return list, nil
 }
 
-// encodedSignals are the signals with a consumer whose requests can stay encoded.
-func (r *otlpReceiver) encodedSignals() []wire.Signal {
-	var list []wire.Signal
-	if r.traces != nil {
-		list = append(list, wire.Traces)
+// signals yields the signals that have a consumer, and whether their requests stay encoded.
+func (r *otlpReceiver) signals() iter.Seq2[string, bool] {
+	return func(yield func(string, bool) bool) {
+		for _, s := range []struct {
+			signal      names
+			has, encode bool
+		}{
+			{tracesNames, r.traces != nil, r.cfg.encoded(wire.Traces)},
+			{metricsNames, r.metrics != nil, r.cfg.encoded(wire.Metrics)},
+			{logsNames, r.logs != nil, r.cfg.encoded(wire.Logs)},
+			{profilesNames, r.profiles != nil, false},
+		} {
+			if s.has && !yield(s.signal.signal, s.encode) {
+				return
+			}
+		}
 	}
-	if r.metrics != nil {
-		list = append(list, wire.Metrics)
-	}
-	if r.logs != nil {
-		list = append(list, wire.Logs)
-	}
-	return list
 }

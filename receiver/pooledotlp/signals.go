@@ -47,7 +47,7 @@ func newTraces(r *otlpReceiver, next consumer.Traces, report *receiverhelper.Obs
 			return request.Traces(), err
 		},
 		count: ptrace.Traces.SpanCount, consume: next.ConsumeTraces, begin: report.StartTracesOp, end: report.EndTracesOp,
-		bytePath: r.cfg.encoded(), kind: wire.Traces, marker: bytepath.TracesMarker(), encode: wire.FromTraces, decode: (*wire.Request).Traces,
+		bytePath: r.cfg.encoded(wire.Traces), kind: wire.Traces, marker: bytepath.TracesMarker(), encode: wire.FromTraces, decode: (*wire.Request).Traces,
 	}
 }
 
@@ -65,7 +65,7 @@ func newMetrics(r *otlpReceiver, next consumer.Metrics, report *receiverhelper.O
 			return request.Metrics(), err
 		},
 		count: pmetric.Metrics.DataPointCount, consume: next.ConsumeMetrics, begin: report.StartMetricsOp, end: report.EndMetricsOp,
-		bytePath: r.cfg.encoded(), kind: wire.Metrics, marker: bytepath.MetricsMarker(), encode: wire.FromMetrics, decode: (*wire.Request).Metrics,
+		bytePath: r.cfg.encoded(wire.Metrics), kind: wire.Metrics, marker: bytepath.MetricsMarker(), encode: wire.FromMetrics, decode: (*wire.Request).Metrics,
 	}
 }
 
@@ -83,7 +83,7 @@ func newLogs(r *otlpReceiver, next consumer.Logs, report *receiverhelper.ObsRepo
 			return request.Logs(), err
 		},
 		count: plog.Logs.LogRecordCount, consume: next.ConsumeLogs, begin: report.StartLogsOp, end: report.EndLogsOp,
-		bytePath: r.cfg.encoded(), kind: wire.Logs, marker: bytepath.LogsMarker(), encode: wire.FromLogs, decode: (*wire.Request).Logs,
+		bytePath: r.cfg.encoded(wire.Logs), kind: wire.Logs, marker: bytepath.LogsMarker(), encode: wire.FromLogs, decode: (*wire.Request).Logs,
 	}
 }
 

@@ -8,29 +8,34 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
+// attributes are those of a measurement, which name the receiver: a Collector may have several.
+func (r *otlpReceiver) attributes(a attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(attribute.String("receiver", r.settings.ID.String()), a))
+}
+
 // observe registers the callbacks of the metrics that are read, not counted.
 func (r *otlpReceiver) observe() error {
-	path := int64(0)
-	if r.cfg.encoded() {
-		path = 1
-	}
 	return errors.Join(
 		r.telemetry.RegisterReceiverPooledotlpBytePathCallback(func(_ context.Context, o metric.Int64Observer) error {
-			for _, s := range r.encodedSignals() {
-				o.Observe(path, metric.WithAttributes(attribute.String("data_type", s.String())))
+			for signal, encoded := range r.signals() {
+				path := int64(0)
+				if encoded {
+					path = 1
+				}
+				o.Observe(path, r.attributes(attribute.String("data_type", signal)))
 			}
 			return nil
 		}),
 		r.telemetry.RegisterReceiverPooledotlpBufferRequestsCallback(func(_ context.Context, o metric.Int64Observer) error {
 			s := r.buffers.Stats()
-			o.Observe(int64(s.Hits), metric.WithAttributes(attribute.String("result", "hit")))
-			o.Observe(int64(s.Misses), metric.WithAttributes(attribute.String("result", "miss")))
+			o.Observe(int64(s.Hits), r.attributes(attribute.String("result", "hit")))
+			o.Observe(int64(s.Misses), r.attributes(attribute.String("result", "miss")))
 			return nil
 		}),
 		r.telemetry.RegisterReceiverPooledotlpBufferSizeCallback(func(_ context.Context, o metric.Int64Observer) error {
 			s := r.buffers.Stats()
-			o.Observe(s.IdleBytes, metric.WithAttributes(attribute.String("state", "idle")))
-			o.Observe(s.InUseBytes, metric.WithAttributes(attribute.String("state", "in_use")))
+			o.Observe(s.IdleBytes, r.attributes(attribute.String("state", "idle")))
+			o.Observe(s.InUseBytes, r.attributes(attribute.String("state", "in_use")))
 			return nil
 		}),
 	)

@@ -8,10 +8,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/pooledotlp/internal/metadatatest"
 )
@@ -26,7 +29,7 @@ func observed(t *testing.T) (*componenttest.Telemetry, receiver.Settings) {
 }
 
 func point(value int64, kv ...string) metricdata.DataPoint[int64] {
-	var attrs []attribute.KeyValue
+	attrs := []attribute.KeyValue{attribute.String("receiver", nopSettings().ID.String())}
 	for i := 0; i < len(kv); i += 2 {
 		attrs = append(attrs, attribute.String(kv[i], kv[i+1]))
 	}
@@ -34,20 +37,45 @@ func point(value int64, kv ...string) metricdata.DataPoint[int64] {
 }
 
 func TestAcceptedAndRefusedItemsAreCountedOnBothPaths(t *testing.T) {
+	counters := map[string]string{"traces": "spans", "metrics": "metric_points", "logs": "log_records", "profiles": "profile_samples"}
 	eachMode(t, func(t *testing.T, decode DecodeMode) {
-		tel, set := observed(t)
-		r := startWith(t, defaultConfig(decode), set, nopHost())
-		s := samples(t)[0]
-		cc := dial(t, r.grpc)
-		require.NoError(t, s.export(within(t), cc))
-		r.sink.refuseWith(errors.New("no"))
-		require.Error(t, s.export(within(t), cc))
-		require.Error(t, s.export(within(t), cc))
+		for _, transport := range []string{"grpc", "http"} {
+			for _, s := range samples(t) {
+				t.Run(transport+" "+s.signal, func(t *testing.T) {
+					tel, set := observed(t)
+					r := startWith(t, defaultConfig(decode), set, nopHost())
+					cc := dial(t, r.grpc)
+					send := func() {
+						if transport == "grpc" {
+							_ = s.export(within(t), cc)
+						} else {
+							post(t, r.http, s.path, typeProto, "", s.proto)
+							post(t, r.http, s.path, typeJSON, "", s.json)
+						}
+					}
+					send()
+					r.sink.refuseWith(errors.New("no"))
+					send()
+					r.sink.refuseWith(consumererror.NewPermanent(errors.New("no")))
+					send()
 
-		for name, want := range map[string]int64{"otelcol_receiver_accepted_spans": 2, "otelcol_receiver_refused_spans": 4, "otelcol_receiver_failed_spans": 0} {
-			m, err := tel.GetMetric(name)
-			require.NoError(t, err)
-			assert.Equal(t, want, m.Data.(metricdata.Sum[int64]).DataPoints[0].Value, name)
+					times := int64(1)
+					if transport == "http" {
+						times = 2
+					}
+					for name, want := range map[string]int64{"accepted": 1, "refused": 2, "failed": 0} {
+						m, err := tel.GetMetric("otelcol_receiver_" + name + "_" + counters[s.signal])
+						require.NoError(t, err)
+						points := m.Data.(metricdata.Sum[int64]).DataPoints
+						require.Len(t, points, 1)
+						assert.Equal(t, want*times*s.items, points[0].Value, name)
+						got, _ := points[0].Attributes.Value("transport")
+						assert.Equal(t, transport, got.AsString())
+						got, _ = points[0].Attributes.Value("receiver")
+						assert.Equal(t, "pooledotlp", got.AsString())
+					}
+				})
+			}
 		}
 	})
 }
@@ -58,20 +86,42 @@ func TestMalformedRequestsAreCountedBySignal(t *testing.T) {
 		r := startWith(t, defaultConfig(decode), set, nopHost())
 		_, err := sendRaw(t, dial(t, r.grpc), logsNames, []byte{0x0a})
 		require.Error(t, err)
+		_, err = sendRaw(t, dial(t, r.grpc), profilesNames, []byte{0x0a})
+		require.Error(t, err)
 		post(t, r.http, "/v1/traces", typeProto, "", []byte{0x0a})
 		metadatatest.AssertEqualReceiverPooledotlpMalformedRequests(t, tel, []metricdata.DataPoint[int64]{
-			point(1, "data_type", "logs"), point(1, "data_type", "traces"),
+			point(1, "data_type", "logs"), point(1, "data_type", "profiles"), point(1, "data_type", "traces"),
 		}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	})
 }
 
 func TestThePathOfEverySignalIsPublished(t *testing.T) {
-	for decode, want := range map[DecodeMode]int64{DecodeAlways: 0, DecodeAuto: 0, DecodeVerified: 1} {
-		tel, set := observed(t)
-		startWith(t, defaultConfig(decode), set, nopHost())
-		metadatatest.AssertEqualReceiverPooledotlpBytePath(t, tel, []metricdata.DataPoint[int64]{
-			point(want, "data_type", "traces"), point(want, "data_type", "metrics"), point(want, "data_type", "logs"),
-		}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	for decode, want := range map[DecodeMode][3]int64{
+		DecodeAlways: {}, DecodeAuto: {}, DecodeVerified: {1, 1, 1}, "verified:metrics": {0, 1, 0}, "verified:traces,logs": {1, 0, 1},
+	} {
+		t.Run(string(decode), func(t *testing.T) {
+			tel, set := observed(t)
+			core, logged := observer.New(zap.InfoLevel)
+			set.Logger = zap.New(core)
+			r := startWith(t, defaultConfig(decode), set, nopHost())
+			metadatatest.AssertEqualReceiverPooledotlpBytePath(t, tel, []metricdata.DataPoint[int64]{
+				point(want[0], "data_type", "traces"), point(want[1], "data_type", "metrics"), point(want[2], "data_type", "logs"),
+				point(0, "data_type", "profiles"),
+			}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+
+			said := map[any]any{}
+			for _, entry := range logged.FilterMessage("OTLP receiver started").All() {
+				said[entry.ContextMap()["data_type"]] = entry.ContextMap()["requests_stay_encoded"]
+			}
+			assert.Equal(t, map[any]any{"traces": want[0] == 1, "metrics": want[1] == 1, "logs": want[2] == 1, "profiles": false}, said)
+
+			for i, s := range samples(t)[:3] {
+				before := r.sink.encodedCalls()
+				require.NoError(t, s.export(within(t), dial(t, r.grpc)))
+				assert.EqualValues(t, want[i], r.sink.encodedCalls()-before, s.signal)
+				r.requireReceived(t, s)
+			}
+		})
 	}
 }
 

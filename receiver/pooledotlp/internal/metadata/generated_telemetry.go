@@ -132,7 +132,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverPooledotlpBytePath, err = builder.meter.Int64ObservableGauge(
 		"otelcol_receiver_pooledotlp_byte_path",
-		metric.WithDescription("1 where requests of a signal stay encoded, 0 where they are decoded. [Development]"),
+		metric.WithDescription("1 where requests of a signal stay encoded, 0 where they are decoded, as profiles always are. [Development]"),
 		metric.WithUnit("{state}"),
 	)
 	errs = errors.Join(errs, err)

@@ -56,7 +56,7 @@ func AssertEqualReceiverPooledotlpBufferSize(t *testing.T, tt *componenttest.Tel
 func AssertEqualReceiverPooledotlpBytePath(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_pooledotlp_byte_path",
-		Description: "1 where requests of a signal stay encoded, 0 where they are decoded. [Development]",
+		Description: "1 where requests of a signal stay encoded, 0 where they are decoded, as profiles always are. [Development]",
 		Unit:        "{state}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,

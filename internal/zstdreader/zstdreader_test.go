@@ -1,0 +1,163 @@
+package zstdreader
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/encoding"
+)
+
+// frame is a zstd frame with the given window descriptor whose only block holds the text as it is.
+func frame(window byte, text string) []byte {
+	block := len(text)<<3 | 1 // raw, and the last
+	return append(append(magic[:], 0, window, byte(block), byte(block>>8), byte(block>>16)), text...)
+}
+
+// single is a frame without a window that says it holds size bytes.
+func single(size uint32) []byte {
+	return append(magic[:], 0xa0, byte(size), byte(size>>8), byte(size>>16), byte(size>>24), 0x09, 0, 0, 'a')
+}
+
+func compress(t testing.TB, text []byte, options ...zstd.EOption) []byte {
+	var b bytes.Buffer
+	w, err := zstd.NewWriter(&b, options...)
+	require.NoError(t, err)
+	_, err = w.Write(text)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return b.Bytes()
+}
+
+func read(t testing.TB, p *Pool, r io.Reader) ([]byte, error) {
+	z, err := p.Open(r)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, z.Close()) }()
+	return io.ReadAll(z)
+}
+
+// reserved returns the bytes allocated by f.
+func reserved(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+func TestAFrameCannotAskForMoreThanItsMessageMayNeed(t *testing.T) {
+	for exponent := byte(0); exponent < 32; exponent++ {
+		for eighths := range byte(8) {
+			var text []byte
+			var err error
+			bytes := reserved(func() { text, err = read(t, NewPool(4<<20), bytes.NewReader(frame(exponent<<3|eighths, "hello"))) })
+			require.NoError(t, err, "exponent %d, eighths %d", exponent, eighths)
+			assert.Equal(t, "hello", string(text))
+			assert.Less(t, bytes, uint64(12<<20), "exponent %d, eighths %d", exponent, eighths)
+		}
+	}
+}
+
+func TestASingleSegmentBeyondTheSizeIsRefused(t *testing.T) {
+	var err error
+	bytes := reserved(func() { _, err = read(t, NewPool(4<<20), bytes.NewReader(single(1<<30))) })
+	require.ErrorIs(t, err, zstd.ErrDecoderSizeExceeded)
+	assert.Less(t, bytes, uint64(12<<20))
+}
+
+func TestALaterFrameIsBoundToo(t *testing.T) {
+	data := append(frame(0, "first"), frame((29-10)<<3, "second")...)
+	var err error
+	bytes := reserved(func() { _, err = read(t, NewPool(4<<20), bytes.NewReader(data)) })
+	require.ErrorIs(t, err, zstd.ErrWindowSizeExceeded)
+	assert.Less(t, bytes, uint64(12<<20))
+}
+
+// A message as large as is allowed refers as far back as it can, from an encoder with the largest window.
+func TestMessagesOfEveryEncoderAreReadUpToTheSize(t *testing.T) {
+	const size = 9 << 20
+	text := make([]byte, size)
+	seed := uint32(1)
+	for i := range text[:size/2] {
+		seed = seed*1664525 + 1013904223
+		text[i] = byte(seed >> 24)
+	}
+	copy(text[size/2:], text[:size/2])
+	for _, level := range []zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedDefault, zstd.SpeedBetterCompression, zstd.SpeedBestCompression} {
+		data := compress(t, text, zstd.WithEncoderLevel(level), zstd.WithWindowSize(64<<20))
+		got, err := read(t, NewPool(size), bytes.NewReader(data))
+		require.NoError(t, err, level)
+		require.True(t, bytes.Equal(text, got), level)
+	}
+}
+
+func TestDecodersAreUsedAgainAndTellWhatIsWrong(t *testing.T) {
+	p := NewPool(0)
+	good := compress(t, []byte(strings.Repeat("telemetry ", 1000)))
+	for range 3 {
+		text, err := read(t, p, iotest.OneByteReader(bytes.NewReader(good)))
+		require.NoError(t, err)
+		assert.Len(t, text, 10000)
+
+		_, err = read(t, p, strings.NewReader(`{"key": "value"}`))
+		require.ErrorIs(t, err, zstd.ErrMagicMismatch)
+		for n := range len(good) {
+			_, err = read(t, p, bytes.NewReader(good[:n]))
+			assert.Equal(t, n == 0, err == nil, "%d bytes: %v", n, err)
+		}
+		gone := errors.New("gone")
+		for _, n := range []int{0, 3, 6, 20} {
+			_, err = read(t, p, io.MultiReader(bytes.NewReader(good[:n]), iotest.ErrReader(gone)))
+			require.ErrorIs(t, err, gone)
+		}
+	}
+}
+
+func TestAClosedReaderLeavesItsDecoderToOthers(t *testing.T) {
+	p := NewPool(0)
+	data := compress(t, []byte("telemetry"))
+	first, err := p.Open(bytes.NewReader(data))
+	require.NoError(t, err)
+	require.NoError(t, first.Close())
+	second, err := p.Open(bytes.NewReader(data))
+	require.NoError(t, err)
+	require.NoError(t, first.Close())
+	_, err = first.Read(make([]byte, 1))
+	require.ErrorIs(t, err, errClosed)
+	text, err := io.ReadAll(second)
+	require.NoError(t, err)
+	assert.Equal(t, "telemetry", string(text))
+	require.NoError(t, second.Close())
+}
+
+func TestGRPCReadsWithinBoundsThatOnlyGrow(t *testing.T) {
+	c := encoding.GetCompressor(Name)
+	require.IsType(t, &compressor{}, c)
+	var b bytes.Buffer
+	w, err := c.Compress(&b)
+	require.NoError(t, err)
+	_, err = w.Write([]byte("telemetry"))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	r, err := c.Decompress(&b)
+	require.NoError(t, err)
+	text, err := io.ReadAll(r)
+	require.NoError(t, err)
+	assert.Equal(t, "telemetry", string(text))
+	require.NoError(t, r.(io.Closer).Close())
+
+	AllowOverGRPC(100)
+	assert.EqualValues(t, 8<<20, registered.pool.Load().reach)
+	AllowOverGRPC(20 << 20)
+	assert.EqualValues(t, 32<<20, registered.pool.Load().reach)
+	AllowOverGRPC(1)
+	assert.EqualValues(t, 32<<20, registered.pool.Load().reach)
+	registered.pool.Store(NewPool(0))
+}
