@@ -22,8 +22,17 @@ func (c *conn) begin(s *stream) {
 	s.begun, s.cancel = true, cancel
 	c.calls++
 	c.mu.Unlock()
-	c.server.workers.do(task{conn: c, stream: s, ctx: ctx})
+	c.server.workers.Do(task{conn: c, stream: s, ctx: ctx})
 }
+
+// task is a call to handle.
+type task struct {
+	conn   *conn
+	stream *stream
+	ctx    context.Context
+}
+
+func (t task) run() { t.conn.run(t.ctx, t.stream) }
 
 func (c *conn) run(ctx context.Context, s *stream) {
 	err := c.handle(ctx, s)

@@ -21,6 +21,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/workers"
 )
 
 // Method serves the calls of one method.
@@ -70,7 +72,7 @@ var ErrStopped = errors.New("the server has been stopped")
 // Server serves connections. Its methods may be called from several goroutines at once.
 type Server struct {
 	cfg     Config
-	workers *workers
+	workers *workers.Pool[task]
 
 	mu        sync.Mutex
 	stopped   bool
@@ -88,7 +90,7 @@ func New(cfg Config) *Server {
 		cfg.ReadBufferBytes = maxReadBuffer
 	}
 	cfg.Keepalive, cfg.Enforcement = keepaliveDefaults(cfg.Keepalive, cfg.Enforcement)
-	return &Server{cfg: cfg, workers: newWorkers(), listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
+	return &Server{cfg: cfg, workers: workers.New(task.run), listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
 }
 
 // Stats is what the server does at the moment.
@@ -194,7 +196,7 @@ func (s *Server) stop() []*conn {
 	defer s.mu.Unlock()
 	if !s.stopped {
 		s.stopped = true
-		s.workers.stop()
+		s.workers.Stop()
 	}
 	for l := range s.listeners {
 		_ = l.Close()
