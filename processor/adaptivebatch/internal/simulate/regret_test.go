@@ -42,7 +42,7 @@ func skipUnderRace(t *testing.T) {
 
 func TestRegret(t *testing.T) {
 	skipUnderRace(t)
-	all, err := Regrets(Adaptive())
+	all, err := Regrets(Adaptive(), Seed)
 	require.NoError(t, err)
 	for _, r := range all {
 		assert.True(t, r.Result.Carried(), "%s: %d of %d calls were refused", r.Pair.Name(), r.Result.Refused, r.Result.Refused+r.Result.Answered)
