@@ -3,8 +3,9 @@
 // It is pure: it has no clock, no goroutine and no telemetry. Time comes in with every call, so that the processor drives
 // it with real time, and tests and simulations drive it with theirs. Its types are not safe for concurrent use.
 //
-// Files: controller.go has the bounds and the decision, model.go learns what a request costs, limit.go how many to send
-// at once, arrivals.go when waiting pays.
+// Files: controller.go has the bounds and the decision, model.go learns what a request costs, and classes.go what each size does;
+// size.go bounds sizes, limit.go finds how many to send at once, arrivals.go when waiting pays, queue.go what to do where nothing
+// can be learnt.
 package controller
 
 import (
