@@ -58,7 +58,7 @@ func newBatcher(cfg *Config, logger *zap.Logger, t *telemetry) *batcher {
 	b.base, b.cancelBase = context.WithCancel(context.Background())
 	b.control = controller.New(controller.Config{
 		Adaptive: cfg.Adaptive, StartItems: cfg.trigger(), MinItems: int(cfg.SendBatchMinSize), MaxItems: int(cfg.SendBatchMaxSize),
-		Timeout: cfg.Timeout, MaxConcurrency: cfg.MaxConcurrency,
+		Timeout: cfg.Timeout, MaxConcurrency: cfg.MaxConcurrency, CallersWait: cfg.WaitForResult,
 	})
 	if cfg.encodes() {
 		b.buffers = bufpool.New(bufpool.DefaultConfig())
@@ -262,7 +262,10 @@ func (b *batcher) dispatch(s *stream, trigger string, d controller.Decision) {
 
 // close takes the stream's next batch out of its queue.
 func (b *batcher) close(s *stream, trigger string) *batch {
-	e := &batch{stream: s, parts: s.take(b.control.Decision().Ceiling, b.cfg.SendBatchMaxBytes)}
+	e := &batch{
+		stream: s, parts: s.take(b.control.Decision().Size(s.items), b.cfg.SendBatchMaxBytes),
+		among: b.inFlight.Exports - b.inFlight.Retrying,
+	}
 	for i := range e.parts {
 		e.items += e.parts[i].items
 		e.bytes += e.parts[i].bytes

@@ -21,14 +21,14 @@ func (l *decisionLog) decided(d controller.Decision, o controller.Observation) {
 	l.last = d
 	l.logger.Debug("The batches' size and concurrency were decided anew.",
 		zap.String("reason", string(d.Reason)),
-		zap.Int("target", d.Target), zap.Int("ceiling", d.Ceiling), zap.Duration("linger", d.Linger),
+		zap.Int("target", d.Target), zap.Int("ceiling", d.Ceiling), zap.Int("join", d.Join), zap.Duration("linger", d.Linger),
 		zap.Int("limit", d.Limit), zap.Int("cap", d.Cap),
 		zap.String("outcome", o.Outcome.String()), zap.Int("items", o.Items), zap.Duration("latency", o.Latency),
 		zap.Int("in_flight", o.InFlight))
 }
 
 func (l *decisionLog) moved(d controller.Decision) bool {
-	return d.Reason != l.last.Reason || far(d.Target, l.last.Target) || far(d.Ceiling, l.last.Ceiling) ||
+	return d.Reason != l.last.Reason || far(d.Target, l.last.Target) || far(d.Ceiling, l.last.Ceiling) || far(d.Join, l.last.Join) ||
 		far(d.Limit, l.last.Limit) || far(d.Cap, l.last.Cap)
 }
 

@@ -19,6 +19,8 @@ type batch struct {
 	bytes  int64
 	ctx    context.Context
 	cancel context.CancelFunc
+	// among is the number of batches, itself included, that the backend had to work on when it was closed.
+	among int
 	// wanted counts the parts whose result somebody waits for; guarded by the batcher's mutex. At 0 the batch is cancelled.
 	wanted int
 	// attempts counts what the exporter reported; guarded by the batcher's mutex.
@@ -77,7 +79,7 @@ func (b *batcher) observe(e *batch, a attempt.Attempt) {
 		// An overloaded backend is left in peace: there the batch keeps its slot while it waits.
 		b.retrying(e, a.Outcome == attempt.Unavailable || a.Outcome == attempt.DeadlineExceeded)
 	}
-	b.learn(a)
+	b.learn(e, a)
 }
 
 // retrying notes whether a batch waits for its retry. While it does the backend does not work on it.
@@ -103,14 +105,14 @@ func (b *batcher) sent(e *batch, items int, took time.Duration, err error) {
 	if b.async.answered(took, err) {
 		b.control.AnswersAtOnce()
 		b.logger.Info("The next component answers before it has sent anything, as an asynchronous queue does. " +
-			"Batches leave at send_batch_size from now on, or when too few items arrive: there is nothing else to adapt to.")
+			"There is no latency to adapt to: batches become larger only when it refuses one because it is full.")
 	}
-	b.learn(attempt.Attempt{Items: items, Bytes: int(e.bytes), Latency: took, Outcome: outcomeOf(err)})
+	b.learn(e, attempt.Attempt{Items: items, Bytes: int(e.bytes), Latency: took, Outcome: outcomeOf(err)})
 }
 
-func (b *batcher) learn(a attempt.Attempt) {
+func (b *batcher) learn(e *batch, a attempt.Attempt) {
 	working := max(1, b.inFlight.Exports-b.inFlight.Retrying)
-	o := controller.Observation{Attempt: a, InFlight: working, Now: time.Now()}
+	o := controller.Observation{Attempt: a, InFlight: working, Among: e.among, Now: time.Now()}
 	b.control.Observe(o)
 	b.decisions.decided(b.control.Decision(), o)
 	b.decided()

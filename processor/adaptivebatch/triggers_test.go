@@ -2,6 +2,7 @@ package adaptivebatch
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -226,5 +227,50 @@ func TestBehindAnAsynchronousNextOnlyArrivalsCount(t *testing.T) {
 		time.Sleep(time.Second)
 		assert.Less(t, len(next.sizes())-before, 400, "10,000 items/s are worth a few milliseconds of waiting")
 		assert.Equal(t, quickAnswers+10*1000, len(next.took()))
+	})
+}
+
+func TestBehindAnAsynchronousNextAWaitingCallerIsNotDelayed(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		full := false
+		next := &backend{answer: func(context.Context, []int64) error {
+			if full {
+				return errors.New("sending queue is full")
+			}
+			return nil
+		}}
+		u := start(t, path, next, nil)
+		for i := range quickAnswers {
+			require.NoError(t, u.send(t.Context(), i, 1))
+			time.Sleep(time.Second)
+		}
+		call := func(n int) {
+			for range n {
+				go func() { _ = u.send(t.Context(), 1000, 1) }()
+			}
+		}
+		// Ten callers of one item each, every millisecond: enough to make waiting look worthwhile.
+		round := func(n int) {
+			for range n {
+				call(10)
+				time.Sleep(time.Millisecond)
+			}
+		}
+		began := time.Now()
+		round(200)
+		require.NoError(t, u.send(t.Context(), 2000, 1))
+		assert.Equal(t, 200*time.Millisecond, time.Since(began), "it was answered at once")
+
+		full = true
+		require.Error(t, u.send(t.Context(), 3000, 1))
+		full = false
+		u.mu.Lock()
+		assert.Equal(t, controller.QueueFull, u.control.Decision().Reason)
+		u.mu.Unlock()
+		call(200) // that many producers there are
+		before := len(next.sizes())
+		round(200)
+		time.Sleep(time.Second)
+		assert.Less(t, len(next.sizes())-before, 100, "2,000 calls in fewer requests than the queue could not hold")
 	})
 }

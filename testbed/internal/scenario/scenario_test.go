@@ -133,8 +133,10 @@ func TestWhatShipsIsValid(t *testing.T) {
 	require.NoError(t, err)
 	contenders, err := Contenders(filepath.Join("..", "..", "peers", "contenders.yaml"))
 	require.NoError(t, err)
-	_, err = Contenders(filepath.Join("..", "..", "peers", "contenders-optimizations.yaml"))
-	require.NoError(t, err)
+	for _, other := range []string{"contenders-optimizations.yaml", "contenders-batching.yaml"} {
+		_, err = Contenders(filepath.Join("..", "..", "peers", other))
+		require.NoError(t, err)
+	}
 	var short time.Duration
 	for i := range all {
 		_, _, err := Resolve(all[i].Contenders, contenders, nil)

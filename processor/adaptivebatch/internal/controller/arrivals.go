@@ -23,6 +23,8 @@ const (
 	peakWindow = time.Second
 	// worthwhileGrowth is the factor by which a batch must be expected to grow for waiting to pay.
 	worthwhileGrowth = 2
+	// scarce is by how much longer than else waiting is worth for the last slot.
+	scarce = 9
 	// timerResolution is the shortest wait that a timer of the Go runtime keeps on Linux.
 	timerResolution = time.Millisecond
 )
@@ -77,20 +79,31 @@ func (a *Arrivals) Wait(now time.Time, w Waiting, d Decision) time.Duration {
 	case !d.Free(w.InFlight, w.Items):
 		return 0
 	}
-	return min(a.linger(now, w.Items, w.Held, d), w.Timeout) - w.Age
+	return min(a.linger(now, w, d), w.Timeout) - w.Age
 }
 
 // linger returns how long waiting is worth while a slot is free. It is 0 when every producer seen lately already waits for
 // an answer (none can add to the batch before one is answered), and when the batch would not at least double within what
 // the decision allows.
-func (a *Arrivals) linger(now time.Time, items, held int, d Decision) time.Duration {
-	if held >= max(a.peak, a.lastPeak) || items >= d.Target || d.Linger < timerResolution {
+func (a *Arrivals) linger(now time.Time, w Waiting, d Decision) time.Duration {
+	longest := d.linger(w.InFlight)
+	if w.Held >= max(a.peak, a.lastPeak) || w.Items >= d.Target || longest < timerResolution {
 		return 0
 	}
 	rate := a.Rate(now)
-	if rate*d.Linger.Seconds() < (worthwhileGrowth-1)*float64(items) {
+	if rate*longest.Seconds() < (worthwhileGrowth-1)*float64(w.Items) {
 		return 0
 	}
-	full := time.Duration(float64(d.Target-items) / rate * float64(time.Second))
-	return min(d.Linger, full)
+	full := time.Duration(float64(d.Target-w.Items) / rate * float64(time.Second))
+	return min(longest, full)
+}
+
+// linger returns the longest that waiting is worth. Where the backend works on no more at once, a small batch takes a slot that a
+// larger one would make more of: the fewer are free, the longer.
+func (d Decision) linger(f InFlight) time.Duration {
+	if d.Limit < d.Cap || d.Cap >= d.Most {
+		return d.Linger
+	}
+	used := float64(f.Exports-f.Retrying) / float64(d.Limit)
+	return time.Duration(float64(d.Linger) * (1 + scarce*used*used))
 }

@@ -53,6 +53,21 @@ func TestWaitingRules(t *testing.T) {
 	}
 }
 
+func TestWhereSlotsAreScarceABatchWaitsLonger(t *testing.T) {
+	var a Arrivals
+	for i := range 1000 {
+		a.Arrive(epoch.Add(time.Duration(i)*time.Millisecond), 10, -1)
+	}
+	now := epoch.Add(time.Second)
+	d := Decision{Target: 1000, Linger: 2 * time.Millisecond, Limit: 4, Cap: 4, Most: 64}
+	w := Waiting{Items: 5, Held: -1, Timeout: time.Second}
+	assert.Equal(t, 2*time.Millisecond, a.Wait(now, w, d), "all slots are free")
+	w.InFlight = InFlight{Exports: 3, Retrying: 1}
+	assert.Equal(t, 2*time.Millisecond*(4+scarce)/4, a.Wait(now, w, d), "half of them are")
+	d.Cap = 64
+	assert.Equal(t, 2*time.Millisecond, a.Wait(now, w, d), "the backend may well work on more")
+}
+
 func TestAWaitIsNeverLongerThanTheTimeout(t *testing.T) {
 	var a Arrivals
 	a.Arrive(epoch, 1000, -1)

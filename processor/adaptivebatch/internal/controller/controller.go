@@ -3,11 +3,13 @@
 // It is pure: it has no clock, no goroutine and no telemetry. Time comes in with every call, so that the processor drives
 // it with real time, and tests and simulations drive it with theirs. Its types are not safe for concurrent use.
 //
-// Files: controller.go has the bounds and the decision, model.go learns what a request costs, limit.go how many to send
-// at once, arrivals.go when waiting pays.
+// Files: controller.go has the bounds and the decision, model.go learns what a request costs, and classes.go what each size does;
+// size.go bounds sizes, limit.go finds how many to send at once, arrivals.go when waiting pays, queue.go what to do where nothing
+// can be learnt.
 package controller
 
 import (
+	"math"
 	"time"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
@@ -25,6 +27,8 @@ type Config struct {
 	Timeout time.Duration
 	// MaxConcurrency bounds the limit.
 	MaxConcurrency int
+	// CallersWait for the results of their items.
+	CallersWait bool
 }
 
 // Decision is what to do until the next observation.
@@ -33,8 +37,10 @@ type Decision struct {
 	Target int
 	// Full is the number of items from which on a batch gains nothing from growing; 0: it always does.
 	Full int
-	// Ceiling is the number of items above which no batch is built; 0 means no ceiling.
+	// Ceiling is the number of items above which no batch is built, and calls are split; 0 means no ceiling.
 	Ceiling int
+	// Join is the number of items up to which calls are joined; it is at most the ceiling, and 0 means no bound.
+	Join int
 	// Linger is the longest that waiting for more items is worth while an export slot is free. With Adaptive it is bounded
 	// by the request's own latency, see Arrivals.
 	Linger time.Duration
@@ -44,6 +50,20 @@ type Decision struct {
 	Most int
 	// Reason says what changed the decision last, as an attribute value.
 	Reason Reason
+	// paidOff is the number of items whose part of a request's latency is as long as the fixed part; 0: not known.
+	paidOff float64
+}
+
+// Size returns up to how many items the next batch is joined from a queue of so many (0: no bound). A queue little longer than
+// the target leaves as one batch. A longer one is divided: each batch costs the others its fixed part, and the last one leaves the
+// backend idle in part while it is worked on. With a queue of q items and c batches at once the two add up to
+// (q/n)(a + b n)/c + (a + b n), which is least for n = sqrt(a/b q/c).
+func (d Decision) Size(queued int) int {
+	least := undivided * d.Target
+	if d.Join == 0 || d.paidOff == 0 || queued <= least {
+		return d.Join
+	}
+	return min(d.Join, max(least, int(math.Sqrt(d.paidOff*float64(queued)/float64(d.Cap)))))
 }
 
 // InFlight is what has been sent and not been answered.
@@ -73,18 +93,20 @@ const (
 	Knee      Reason = "knee"
 	TooLarge  Reason = "too_large"
 	Deadline  Reason = "deadline"
+	Dear      Reason = "cost_per_item"
 	Overload  Reason = "overload"
 	Inflation Reason = "inflation"
 	SlotWait  Reason = "slot_wait"
 	Drained   Reason = "drained"
 	AtOnce    Reason = "answers_at_once"
+	QueueFull Reason = "queue_full"
 )
 
 // Observation is one attempt to send a batch that has ended.
 type Observation struct {
 	attempt.Attempt
-	// InFlight is the number of exports that the backend was working on when it ended, itself included.
-	InFlight int
+	// InFlight is the number of exports that the backend had to work on when it ended, and Among when it began, itself included.
+	InFlight, Among int
 	// Now is when it ended.
 	Now time.Time
 }
@@ -93,12 +115,19 @@ const (
 	// lingerShare is the part of a request's fixed latency that may be spent waiting for it to grow. A batch that leaves later
 	// by a tenth of the round trip costs its items little; one that leaves half as often costs half as much to send.
 	lingerShare = 0.1
-	// queueLinger is the longest wait where the next component answers before it has sent anything. There the latency is
-	// all ours.
-	queueLinger = 5 * time.Millisecond
 	// targetStep is the part of the way to a new knee that the target goes at once: one noisy fit moves it little, a
 	// lasting change moves it within a few batches.
 	targetStep = 0.5
+	// undivided is how many times the target a queue may be that leaves as one batch: that is nearly always cheaper for the
+	// backend, and twice the target takes less than twice as long.
+	undivided = 2
+	// exploration is how many times larger than the largest batches accepted so far a batch may be made, a few at a time.
+	exploration = 2
+	// deadlineShare is the part of the time that a deadline leaves for items which they may take. The rest is for those before it in
+	// the backend, and for chance.
+	deadlineShare = 1.0 / 3
+	// deadlineShrink cuts the ceiling below a batch that missed its deadline where nothing better is known.
+	deadlineShrink = 0.7
 )
 
 // Controller turns observations into decisions.
@@ -107,9 +136,11 @@ type Controller struct {
 	model     model
 	limit     limiter
 	ceiling   ceiling
+	join      ceiling
 	target    float64
 	kneeKnown bool
 	atOnce    bool
+	queue     queue
 	reason    Reason
 	decision  Decision
 }
@@ -130,10 +161,12 @@ func (c *Controller) Decision() Decision { return c.decision }
 // Waited tells how long a batch that was due waited for a free slot, 0 included.
 func (c *Controller) Waited(d time.Duration) { c.limit.waited(d) }
 
-// AnswersAtOnce tells that the next component answers before anything is sent. Latencies say nothing then, so batches have
-// the start size from now on.
+// AnswersAtOnce tells that the next component answers before anything is sent. Latencies say nothing then.
 func (c *Controller) AnswersAtOnce() {
 	c.atOnce = true
+	if !c.cfg.CallersWait {
+		c.queue.step, c.queue.least = 1, 1
+	}
 	if c.cfg.Adaptive {
 		c.reason = AtOnce
 	}
@@ -142,14 +175,24 @@ func (c *Controller) AnswersAtOnce() {
 
 // Observe learns from an attempt.
 func (c *Controller) Observe(o Observation) {
-	if !c.cfg.Adaptive || c.atOnce || o.Items <= 0 {
+	if !c.cfg.Adaptive || o.Items <= 0 {
+		return
+	}
+	if c.atOnce {
+		if c.queue.observe(o) {
+			c.reason = AtOnce
+			if c.queue.step > c.queue.least {
+				c.reason = QueueFull
+			}
+			c.decide()
+		}
 		return
 	}
 	switch o.Outcome {
 	case attempt.Accepted:
 		c.accepted(o)
 	case attempt.TooLarge:
-		if c.ceiling.cut(o.Items, tooLargeShrink, o.Now) {
+		if c.ceiling.refused(o.Items, o.Now) {
 			c.reason = TooLarge
 		}
 	case attempt.DeadlineExceeded:
@@ -165,9 +208,11 @@ func (c *Controller) Observe(o Observation) {
 }
 
 func (c *Controller) accepted(o Observation) {
-	n, seconds := float64(o.Items), o.Latency.Seconds()
+	n := float64(o.Items)
 	predicted, known := c.model.predict(n)
-	c.model.observe(n, seconds, o.InFlight, o.Now)
+	if !c.limit.draining { // a drain compares with what was learnt before it
+		c.model.observe(o)
+	}
 	reason := c.limit.accepted(o, predicted, known && c.model.trusted())
 	if reason == Drained {
 		c.model.scale(c.limit.drainedTo)
@@ -176,6 +221,10 @@ func (c *Controller) accepted(o Observation) {
 		c.reason = reason
 	}
 	c.ceiling.took(o.Items, o.Now)
+	c.join.took(o.Items, o.Now)
+	if upTo, ok := c.model.classes.tooDear(n, o.Among); ok && c.join.lower(upTo, o.Now) {
+		c.reason = Dear
+	}
 	if knee, ok := c.model.knee(); ok {
 		c.kneeKnown = true
 		c.target += targetStep * (knee - c.target)
@@ -188,40 +237,65 @@ func (c *Controller) accepted(o Observation) {
 // deadline cuts what was to blame: the size, if a batch of this size takes most of the time even alone, else the number in
 // flight.
 func (c *Controller) deadline(o Observation) {
-	alone, _ := c.model.predict(float64(o.Items))
-	if alone > o.Latency.Seconds()/2 || o.InFlight <= 1 {
-		if c.ceiling.cut(o.Items, deadlineShrink, o.Now) {
+	n, seconds := float64(o.Items), o.Latency.Seconds()
+	if alone, _ := c.model.predict(n); alone <= seconds/2 && o.InFlight > 1 {
+		if c.limit.overloaded(o) {
 			c.reason = Deadline
 		}
 		return
 	}
-	if c.limit.overloaded(o) {
+	to := deadlineShrink * n
+	if a, b, ok := c.model.fit(); ok && b > 0 {
+		to = min(to, deadlineShare*(seconds-a)/b)
+	}
+	if c.ceiling.lower(max(1, to), o.Now) {
 		c.reason = Deadline
 	}
 }
 
 func (c *Controller) decide() {
 	d := Decision{
-		Target: c.cfg.StartItems, Ceiling: c.cfg.MaxItems, Linger: c.cfg.Timeout,
+		Target: c.cfg.StartItems, Ceiling: c.cfg.MaxItems, Join: c.cfg.MaxItems, Linger: c.cfg.Timeout,
 		Limit: c.cfg.MaxConcurrency, Cap: c.cfg.MaxConcurrency, Most: c.cfg.MaxConcurrency, Reason: c.reason,
 	}
 	switch {
 	case !c.cfg.Adaptive:
 	case c.atOnce:
-		d.Linger = min(d.Linger, queueLinger)
+		c.queue.decide(&d)
 	default:
 		d.Ceiling = c.ceiling.within(c.cfg.MaxItems)
+		d.Join = c.join.within(d.Ceiling)
 		c.target = max(c.target, float64(c.cfg.MinItems))
-		if d.Ceiling > 0 {
-			c.target = min(c.target, float64(d.Ceiling))
+		if d.Join > 0 {
+			c.target = min(c.target, float64(d.Join))
 		}
 		d.Target = max(1, int(c.target))
-		d.Full = d.Ceiling
+		d.Full = d.Join
 		if c.kneeKnown {
 			d.Full = d.Target
+		}
+		c.explore(&d)
+		if a, b, ok := c.model.fit(); ok && b > 0 {
+			d.paidOff = a / b
 		}
 		d.Linger = min(d.Linger, time.Duration(lingerShare*c.model.fixed()*float64(time.Second)))
 		d.Limit, d.Cap = c.limit.value(), c.limit.capValue()
 	}
 	c.decision = d
+}
+
+// explore keeps a decision to sizes that have been seen to work. Larger ones are tried in steps, and few at once: they may take many
+// times longer than a straight line says, or be refused.
+func (c *Controller) explore(d *Decision) {
+	known := max(c.cfg.StartItems, int(c.model.wellKnown))
+	if d.Full > extrapolation*known {
+		d.Full = 0 // it may turn out to gain from growing further
+		known *= exploration
+	} else {
+		known = max(extrapolation*known, undivided*d.Target)
+	}
+	if d.Join == 0 || known < d.Join {
+		d.Join = known
+	}
+	d.Target = min(d.Target, d.Join)
 }

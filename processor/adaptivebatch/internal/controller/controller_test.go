@@ -12,7 +12,10 @@ import (
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func adaptive() Config {
-	return Config{Adaptive: true, StartItems: 100, MinItems: 10, MaxItems: 2000, Timeout: 200 * time.Millisecond, MaxConcurrency: 64}
+	return Config{
+		Adaptive: true, StartItems: 100, MinItems: 10, MaxItems: 2000, Timeout: 200 * time.Millisecond, MaxConcurrency: 64,
+		CallersWait: true,
+	}
 }
 
 // feed lets the controller see accepted requests of the given sizes, one a second, at a backend with a fixed and a per-item
@@ -31,17 +34,20 @@ func feed(c *Controller, fixed, perItem time.Duration, sizes ...int) {
 }
 
 // sizes returns n sizes that go round from 50 to 150.
-func sizes(n int) []int {
+func sizes(n int) []int { return around(n, 50, 100, 150) }
+
+// around returns n sizes that go round the given ones.
+func around(n int, these ...int) []int {
 	out := make([]int, n)
 	for i := range out {
-		out[i] = 50 + i%3*50
+		out[i] = these[i%len(these)]
 	}
 	return out
 }
 
 func TestFixedControllerNeverMoves(t *testing.T) {
 	c := New(Config{StartItems: 100, MaxItems: 200, Timeout: time.Second, MaxConcurrency: 7})
-	want := Decision{Target: 100, Ceiling: 200, Linger: time.Second, Limit: 7, Cap: 7, Most: 7, Reason: Fixed}
+	want := Decision{Target: 100, Ceiling: 200, Join: 200, Linger: time.Second, Limit: 7, Cap: 7, Most: 7, Reason: Fixed}
 	assert.Equal(t, want, c.Decision())
 	feed(c, time.Millisecond, 0, sizes(100)...)
 	c.Waited(time.Second)
@@ -51,20 +57,66 @@ func TestFixedControllerNeverMoves(t *testing.T) {
 
 func TestTargetGoesToTheKnee(t *testing.T) {
 	c := New(adaptive())
-	feed(c, 10*time.Millisecond, 50*time.Microsecond, sizes(50)...)
+	feed(c, 10*time.Millisecond, 50*time.Microsecond, around(50, 50, 400, 800)...)
 	assert.InDelta(t, kneeFactor*10_000/50, c.Decision().Target, 5)
 	assert.Equal(t, Knee, c.Decision().Reason)
 
-	feed(c, 10*time.Millisecond, time.Millisecond, sizes(500)...)
+	feed(c, 10*time.Millisecond, time.Millisecond, sizes(700)...)
 	assert.InDelta(t, kneeFactor*10, c.Decision().Target, 2, "it follows when items become dear")
 }
 
 func TestTargetStaysWithinItsBounds(t *testing.T) {
 	c := New(adaptive())
-	feed(c, 10*time.Millisecond, 0, sizes(50)...)
+	feed(c, 10*time.Millisecond, 0, around(50, 50, 1000, 2000)...)
 	assert.Equal(t, 2000, c.Decision().Target, "items that cost nothing")
 	feed(c, 0, time.Millisecond, sizes(1000)...)
 	assert.Equal(t, 10, c.Decision().Target, "requests that cost nothing")
+}
+
+func TestLargerBatchesAreExploredInStepsAndFewAtOnce(t *testing.T) {
+	c := New(adaptive())
+	d := c.Decision()
+	assert.Equal(t, exploration*100, d.Join, "nothing is known beyond the start")
+	assert.Equal(t, 2000, d.Ceiling, "calls are not split for that")
+	assert.False(t, d.Free(InFlight{Exports: d.Limit}, 50_000), "a burst is no reason to fill all slots with what is not known")
+
+	feed(c, 10*time.Millisecond, 0, around(classSeen-1, 200)...)
+	assert.Equal(t, exploration*100, c.Decision().Join, "one may have been lucky")
+	feed(c, 10*time.Millisecond, 0, 200)
+	assert.Equal(t, exploration*200, c.Decision().Join)
+
+	for size := 400; size < 2000; size *= exploration {
+		feed(c, 10*time.Millisecond, 0, around(classSeen, size)...)
+	}
+	d = c.Decision()
+	assert.Equal(t, 2000, d.Join)
+	assert.True(t, d.Free(InFlight{Exports: d.Limit}, 50_000), "all of it is known")
+}
+
+func TestALineThatBeginsFarBelowZeroIsNoModel(t *testing.T) {
+	c := New(adaptive())
+	for range 20 {
+		feed(c, time.Millisecond, 0, 50, 100)
+		feed(c, 40*time.Millisecond, 0, 200) // and not 1 ms and a little
+	}
+	_, _, ok := c.model.fit()
+	assert.False(t, ok)
+	assert.GreaterOrEqual(t, c.Decision().Target, 50, "it would have been 10: requests that cost nothing")
+}
+
+func TestALongQueueIsDividedForTheLeastTime(t *testing.T) {
+	d := Decision{Target: 200, Join: 2000, Cap: 20, paidOff: 50}
+	assert.Equal(t, 2000, d.Size(undivided*200), "one batch is as good")
+	assert.Equal(t, undivided*200, d.Size(10_000))
+	n := d.Size(200_000)
+	assert.Equal(t, 707, n)
+	took := func(n int) float64 { return 200_000.0/float64(n)*(50+float64(n))/20 + 50 + float64(n) } // in times of an item
+	for _, other := range []int{n / 2, n - 50, n + 50, 2 * n} {
+		assert.Less(t, took(n), took(other), "%d instead of %d", other, n)
+	}
+	assert.Equal(t, 2000, d.Size(100_000_000), "never above what may be joined")
+	d.paidOff = 0
+	assert.Equal(t, 2000, d.Size(10_000), "nothing is known")
 }
 
 func TestRequestsOfOneSizeSayNothingAboutTheKnee(t *testing.T) {
@@ -93,13 +145,4 @@ func TestWhatIsNotAboutTheBackendIsIgnored(t *testing.T) {
 	}
 	c.Observe(Observation{Attempt: attempt.Attempt{Latency: time.Second}})
 	assert.Equal(t, before, c.Decision())
-}
-
-func TestWhereAnswersComeAtOnceLatenciesAreIgnored(t *testing.T) {
-	c := New(adaptive())
-	c.AnswersAtOnce()
-	want := Decision{Target: 100, Ceiling: 2000, Linger: queueLinger, Limit: 64, Cap: 64, Most: 64, Reason: AtOnce}
-	assert.Equal(t, want, c.Decision())
-	feed(c, time.Second, time.Millisecond, sizes(100)...)
-	assert.Equal(t, want, c.Decision())
 }

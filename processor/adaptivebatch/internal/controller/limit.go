@@ -16,12 +16,22 @@ type limiter struct {
 	// wait and latency are moving averages, in seconds.
 	wait, latency float64
 
+	// round is the one being added to; roundAt is when the last one ended.
 	round   round
 	roundAt time.Time
+	// endedAt is when the last request ended.
+	endedAt time.Time
+	// works is how many requests the backend was last seen to work on at once, 0 if it never had to be found out.
+	works float64
+	// proven is how many were in flight when requests took no longer than alone.
+	proven float64
+	// probing says that the cap was raised and not cut since.
+	probing bool
 
 	// While draining, half as many exports as otherwise are in flight. drainedTo is by how much that made requests faster.
 	draining  bool
 	drainAt   time.Time
+	rounds    int // since drainAt
 	drainedTo float64
 
 	// capAt is when the cap was last changed, and hold how long it then stays.
@@ -31,22 +41,32 @@ type limiter struct {
 	capUsed bool
 }
 
-// round sums up requests that ended while others were in flight: their number, latencies, the latencies predicted, and what
-// was in flight.
+// round sums up requests that ended while others were in flight: their number, latencies, the latencies predicted, what
+// was in flight, and for how long the backend was busy with them.
 type round struct {
-	requests                  int
-	took, predicted, inFlight float64
+	requests                        int
+	took, predicted, inFlight, busy float64
 }
 
-func (r *round) add(o Observation, predicted float64) {
+// add adds a request; before is when the last one ended.
+func (r *round) add(o Observation, predicted float64, before time.Time) {
+	if began := o.Now.Add(-o.Latency); before.Before(began) {
+		before = began
+	}
 	r.requests++
 	r.took += o.Latency.Seconds()
 	r.predicted += predicted
-	r.inFlight += float64(o.InFlight)
+	r.inFlight += float64(max(o.InFlight, o.Among))
+	r.busy += o.Now.Sub(before).Seconds()
 }
+
+// worked returns how many requests the backend worked on at once: the seconds of work that it did, by the time it took for
+// them.
+func (r *round) worked() float64 { return r.predicted / max(r.busy, 1e-6) }
 
 const (
 	startLimit = 8
+	startCap   = 48
 	// waitShare is the wait for a slot, as a part of the latency, up to which no further slot is opened. With n slots evenly
 	// used the wait is about latency/n.
 	waitShare = 0.05
@@ -56,23 +76,30 @@ const (
 	roundSize = 16
 	// inflationBound is how many times the predicted latency, on average over a round, counts as queueing in the backend.
 	inflationBound = 1.4
+	// worksKeep is what remains, after each further round, of what the backend was seen to work on: the last requests of a burst
+	// leave it idle in part.
+	worksKeep = 0.95
 	// headroom is kept above what the backend is seen to work on.
 	headroom = 1.25
 	// overloadCut is what remains of the cap when the backend says that it is overloaded.
 	overloadCut = 0.7
 	// capGrowth is by how much a cap is tried to be higher.
-	capGrowth          = 1.25
+	capGrowth = 1.25
+	// slowStart is by how much the cap grows with each round until requests have been seen to queue for the first time.
+	slowStart          = 2
 	firstHold, maxHold = time.Second, 30 * time.Second
 	// drainEvery is the time between two drains, or drainRoundTrips if that is longer.
 	drainEvery      = 2 * time.Second
 	drainRoundTrips = 50
+	// drainRounds is the least number of rounds between two drains: a burst is not held up by one.
+	drainRounds = 32
 	// drainGain is the ratio of measured to predicted latency below which a drain has shown that predictions had queueing
 	// in them.
 	drainGain = 0.9
 )
 
 func newLimiter(most int) limiter {
-	return limiter{limit: float64(min(startLimit, most)), cap: float64(most), most: float64(most), hold: firstHold}
+	return limiter{limit: float64(min(startLimit, most)), cap: float64(min(startCap, most)), most: float64(most), hold: firstHold}
 }
 
 func (l *limiter) value() int { return l.drained(min(l.limit, l.cap)) }
@@ -96,16 +123,18 @@ func (l *limiter) accepted(o Observation, predicted float64, known bool) Reason 
 		l.latency = seconds
 	}
 	l.latency += average * (seconds - l.latency)
-	l.capUsed = l.capUsed || float64(o.InFlight) >= 0.8*l.cap
-	if known && (o.InFlight > 1 || l.draining) {
-		l.round.add(o, predicted)
-		if l.round.requests >= roundSize && o.Now.Sub(l.roundAt) >= o.Latency {
+	l.capUsed = l.capUsed || float64(max(o.InFlight, o.Among)) >= 0.8*l.cap
+	before := l.endedAt
+	l.endedAt = o.Now
+	if known && (max(o.InFlight, o.Among) > 1 || l.draining) {
+		l.round.add(o, predicted, before)
+		if l.round.requests >= roundSize && (!l.draining || o.Now.Sub(l.roundAt) >= o.Latency) {
 			r := l.round
 			l.round, l.roundAt = round{}, o.Now
 			return l.judge(r, o)
 		}
 	}
-	if float64(o.InFlight) >= 0.8*l.limit && l.limit < l.cap && l.wait > waitShare*l.latency {
+	if float64(max(o.InFlight, o.Among)) >= 0.8*l.limit && l.limit < l.cap && l.wait > waitShare*l.latency {
 		l.limit = min(l.cap, l.limit+2/l.limit)
 		return SlotWait
 	}
@@ -120,7 +149,9 @@ func (l *limiter) judge(r round, o Observation) Reason {
 		return l.endDrain(inflation)
 	}
 	if inflation > inflationBound {
-		works := max(1, headroom*inFlight/inflation)
+		l.works = max(worksKeep*l.works, r.worked())
+		l.proven *= worksKeep
+		works := max(1, headroom*max(l.works, l.proven))
 		if works >= l.cap {
 			return ""
 		}
@@ -128,16 +159,27 @@ func (l *limiter) judge(r round, o Observation) Reason {
 		l.hold = min(maxHold, 2*l.hold)
 		return Inflation
 	}
-	if inFlight > 2 && inFlight >= 0.8*l.limit && o.Now.Sub(l.drainAt) >= max(drainEvery, drainRoundTrips*o.Latency) {
-		l.draining, l.drainAt = true, o.Now
+	l.proven = max(l.proven, inFlight)
+	if l.rounds++; l.rounds >= drainRounds && inFlight > 2 && inFlight >= 0.8*l.limit && o.Now.Sub(l.drainAt) >= max(drainEvery, drainRoundTrips*o.Latency) {
+		l.draining, l.drainAt, l.rounds = true, o.Now, 0
 		l.roundAt = o.Now.Add(o.Latency) // until then what ends was sent before
 		return ""
 	}
-	if l.cap < l.most && l.capUsed && o.Now.Sub(l.capAt) >= l.hold {
-		l.setCap(min(l.most, max(l.cap+1, capGrowth*l.cap)), o.Now)
-		return SlotWait
+	if l.cap >= l.most || !l.capUsed {
+		return ""
 	}
-	return ""
+	growth := capGrowth
+	switch {
+	case l.works == 0:
+		growth = slowStart
+	case l.probing:
+		l.hold = max(firstHold, l.hold/2)
+	case o.Now.Sub(l.capAt) < l.hold:
+		return ""
+	}
+	l.setCap(min(l.most, max(l.cap+1, growth*l.cap)), o.Now)
+	l.probing = true
+	return SlotWait
 }
 
 // endDrain compares. A backend that works on all that is in flight answers half as many no faster.
@@ -152,7 +194,7 @@ func (l *limiter) endDrain(inflation float64) Reason {
 
 // setCap changes the cap; a lower one takes the limit with it.
 func (l *limiter) setCap(to float64, now time.Time) {
-	l.cap, l.capAt, l.capUsed = to, now, false
+	l.cap, l.capAt, l.capUsed, l.probing = to, now, false, false
 	l.limit = min(l.limit, l.cap)
 }
 

@@ -69,15 +69,18 @@ func TestNobodyWaitingOpensNoSlots(t *testing.T) {
 	assert.LessOrEqual(t, c.Decision().Limit, startLimit)
 }
 
-// queued is a controller that knows a backend of 10 ms, and has then seen requests among 20 take four times as long.
+// queued is a controller that knows a backend of 10 ms that works on five requests, and has then seen requests among 20 take four
+// times as long.
 func queued() (*Controller, time.Time) {
 	c := New(adaptive())
 	feed(c, 10*time.Millisecond, 0, sizes(100)...)
 	at := epoch.Add(time.Hour)
-	for range roundSize {
-		at = at.Add(10 * time.Millisecond)
+	for i := range 2 * roundSize {
+		at = at.Add(2 * time.Millisecond)
 		c.Observe(Observation{
-			Attempt:  attempt.Attempt{Items: 100, Latency: 40 * time.Millisecond, Outcome: attempt.Accepted},
+			Attempt: attempt.Attempt{
+				Items: 100, Latency: min(40, 10+2*time.Duration(i)) * time.Millisecond, Outcome: attempt.Accepted,
+			},
 			InFlight: 20, Now: at,
 		})
 	}
@@ -87,7 +90,7 @@ func queued() (*Controller, time.Time) {
 func TestQueueingInTheBackendClosesSlots(t *testing.T) {
 	c, _ := queued()
 	assert.Equal(t, Inflation, c.Decision().Reason)
-	assert.InDelta(t, headroom*20/4, c.Decision().Cap, 2, "what the backend works on, by Little's law, and a little more")
+	assert.InDelta(t, 6, c.Decision().Cap, 1, "what the backend works on, by Little's law, and a little more")
 	assert.LessOrEqual(t, c.Decision().Limit, c.Decision().Cap)
 }
 
@@ -111,7 +114,60 @@ func TestSlowAnswersToLoneRequestsCloseNoSlots(t *testing.T) {
 			InFlight: 1, Now: epoch.Add(time.Hour + time.Duration(i)*time.Second),
 		})
 	}
-	assert.Equal(t, 64, c.Decision().Cap, "a request that was alone did not queue")
+	assert.Equal(t, startCap, c.Decision().Cap, "a request that was alone did not queue")
+}
+
+func TestTheTimeBetweenBurstsIsNotTakenForSlowness(t *testing.T) {
+	c, at := queued()
+	before := c.Decision().Cap
+	for i := range 20 * roundSize {
+		at = at.Add(2 * time.Millisecond)
+		if i%roundSize == roundSize/2 {
+			at = at.Add(time.Minute) // in the middle of a round nothing arrives for a while
+		}
+		c.Observe(Observation{
+			Attempt:  attempt.Attempt{Items: 100, Latency: 40 * time.Millisecond, Outcome: attempt.Accepted},
+			InFlight: 20, Now: at,
+		})
+	}
+	assert.GreaterOrEqual(t, c.Decision().Cap, before/2, "five requests are worked on at once whenever there are any")
+}
+
+func TestSlotsAreOpenedQuicklyUntilRequestsQueue(t *testing.T) {
+	c := New(adaptive())
+	feed(c, 10*time.Millisecond, 0, sizes(100)...)
+	at := epoch.Add(time.Hour)
+	for range 2 * roundSize {
+		at = at.Add(time.Millisecond)
+		c.Observe(Observation{
+			Attempt:  attempt.Attempt{Items: 100, Latency: 10 * time.Millisecond, Outcome: attempt.Accepted},
+			InFlight: c.Decision().Cap, Now: at,
+		})
+	}
+	assert.Equal(t, 64, c.Decision().Cap, "all of max_concurrency")
+}
+
+func TestATrialThatSucceedsGoesOn(t *testing.T) {
+	c, at := queued()
+	before := c.Decision().Cap
+	at = at.Add(maxHold)
+	for range 10 * roundSize {
+		at = at.Add(time.Millisecond)
+		c.Observe(Observation{
+			Attempt:  attempt.Attempt{Items: 100, Latency: 10 * time.Millisecond, Outcome: attempt.Accepted},
+			InFlight: c.Decision().Cap, Now: at,
+		})
+	}
+	assert.Greater(t, c.Decision().Cap, 4*before, "in 160 ms: the backend works on more than before")
+}
+
+func TestABurstIsNotHeldUpByADrain(t *testing.T) {
+	c := New(adaptive())
+	at := epoch
+	for range 10 {
+		at = full(c, 2*roundSize, 10*time.Millisecond, time.Millisecond, at.Add(time.Minute))
+		assert.False(t, c.limit.draining)
+	}
 }
 
 func TestDrainTellsQueueingFromWork(t *testing.T) {

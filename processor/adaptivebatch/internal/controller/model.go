@@ -15,11 +15,16 @@ type model struct {
 	weight, x, y, xx, xy float64
 	seen                 float64 // requests, decayed
 	at                   time.Time
+	classes              classes
+	// wellKnown is the largest size of which several requests were accepted.
+	wellKnown float64
 }
 
 const (
 	// slowWeight is the weight of a request slower than predicted; a faster one weighs 1.
 	slowWeight = 0.25
+	// queuedWeight is a further factor for a request that was slower than noise explains, while others were in flight.
+	queuedWeight = 0.25
 	// memory is how long requests are remembered, but at least minRemembered of them.
 	memory        = 2 * time.Second
 	minRemembered = 50
@@ -28,18 +33,24 @@ const (
 	// minSpread is the relative variance of the sizes from which on their part of the latency can be told from the fixed.
 	minSpread = 0.1
 	// extrapolation is how far from the mean size a latency is assumed while sizes do not differ.
-	extrapolation = 1.5
+	extrapolation = 2
+	// negativeFixed is the fixed part, as a part of the mean latency, below which a straight line does not describe what was seen.
+	negativeFixed = -0.1
 )
 
 // kneeFactor is how many times the fixed part of a request's latency its items' part becomes at the knee: from there on,
 // doubling the batch saves less than a tenth of the time per item and adds nearly all of its latency.
 const kneeFactor = 4
 
-// observe learns from a request that was one of inFlight. The fewer they were, the less it can have queued.
-func (m *model) observe(items, seconds float64, inFlight int, now time.Time) {
+// observe learns from an accepted request. The fewer others were in flight, the less it can have queued.
+func (m *model) observe(o Observation) {
+	items, seconds, inFlight, now := float64(o.Items), o.Latency.Seconds(), max(o.InFlight, o.Among), o.Now
 	w := 1 / float64(max(1, inFlight))
 	if predicted, known := m.predict(items); known && m.trusted() && seconds > predicted {
 		w *= slowWeight
+		if inFlight > 1 && seconds > inflationBound*predicted {
+			w *= queuedWeight
+		}
 	}
 	keep := max(1-1.0/minRemembered, math.Exp(-now.Sub(m.at).Seconds()/memory.Seconds()))
 	m.at = now
@@ -49,18 +60,23 @@ func (m *model) observe(items, seconds float64, inFlight int, now time.Time) {
 	m.y = m.y*keep + w*seconds
 	m.xx = m.xx*keep + w*items*items
 	m.xy = m.xy*keep + w*items*seconds
+	m.classes.observe(o, w)
+	if _, _, known := m.classes.mean(items); known {
+		m.wellKnown = max(m.wellKnown, items)
+	}
 }
 
 // scale corrects all that is remembered by a factor.
 func (m *model) scale(by float64) {
 	m.y *= by
 	m.xy *= by
+	m.classes.scale(by)
 }
 
 func (m *model) trusted() bool { return m.seen >= minSeen }
 
 // fit returns seconds per request and seconds per item. Where all requests had about the same size the two cannot be told
-// apart, and ok is false.
+// apart, and ok is false; nor where a line through them would begin far below 0.
 func (m *model) fit() (a, b float64, ok bool) {
 	if !m.trusted() {
 		return 0, 0, false
@@ -73,6 +89,9 @@ func (m *model) fit() (a, b float64, ok bool) {
 	b = max(0, (m.xy/m.weight-meanX*meanY)/varX)
 	a = meanY - b*meanX
 	if a < 0 {
+		if a < negativeFixed*meanY {
+			return 0, 0, false
+		}
 		a, b = 0, meanY/meanX
 	}
 	return a, b, true
@@ -81,8 +100,12 @@ func (m *model) fit() (a, b float64, ok bool) {
 // predict returns the seconds that a request of so many items takes. It is known only for sizes about which something was
 // seen.
 func (m *model) predict(items float64) (seconds float64, known bool) {
-	if a, b, ok := m.fit(); ok {
-		return a + b*items, true
+	a, b, ok := m.fit()
+	if meanItems, mean, known := m.classes.mean(items); known {
+		return mean + b*(items-meanItems), true
+	}
+	if ok {
+		return a + b*items, items < extrapolation*m.wellKnown
 	}
 	if m.weight == 0 {
 		return 0, false

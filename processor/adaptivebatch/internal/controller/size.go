@@ -2,37 +2,51 @@ package controller
 
 import "time"
 
-// ceiling is the size above which batches were refused or not answered in time. It is raised again after a while, so that a
-// backend that takes more than before is found.
+// ceiling is a size above which batches are of no use: they were refused, not answered in time, or took too long for each
+// item. It is raised again after a while, so that a backend that takes more than before is found; the while doubles each time
+// that this turns out to be in vain.
 type ceiling struct {
 	items float64 // 0: none known
 	at    time.Time
+	hold  time.Duration
+	// raised says that the ceiling was raised since it was last cut.
+	raised bool
 	// accepted is the largest batch accepted lately: what is no larger cannot have been refused for its number of items.
 	accepted   float64
 	acceptedAt time.Time
 }
 
 const (
-	// tooLargeShrink and deadlineShrink cut the ceiling below a batch that was refused, or not answered in time.
+	// tooLargeShrink cuts the ceiling below a batch that was refused.
 	tooLargeShrink = 0.5
-	deadlineShrink = 0.7
-	// ceilingHold is how long a ceiling stays before it is raised by ceilingGrowth.
-	ceilingHold   = time.Minute
-	ceilingGrowth = 1.25
+	// ceilingHold is how long a ceiling stays at first before it is raised by ceilingGrowth, and maxCeilingHold at last.
+	ceilingHold    = time.Minute
+	maxCeilingHold = time.Hour
+	ceilingGrowth  = 1.25
 	// acceptedFor is how long an accepted size counts.
 	acceptedFor = 10 * time.Second
 )
 
-// cut lowers the ceiling below a batch of so many items, unless one as large was accepted lately. It reports whether it did.
-func (c *ceiling) cut(items int, factor float64, now time.Time) bool {
+// refused lowers the ceiling below a batch of so many items that was too large, unless one as large was accepted lately. It
+// reports whether it did.
+func (c *ceiling) refused(items int, now time.Time) bool {
 	if now.Sub(c.acceptedAt) < acceptedFor && float64(items) <= c.accepted {
 		return false
 	}
-	to := max(1, factor*float64(items), 0.9*min(c.accepted, float64(items)))
+	return c.lower(max(1, tooLargeShrink*float64(items), 0.9*min(c.accepted, float64(items))), now)
+}
+
+// lower lowers the ceiling to so many items. It reports whether it was higher.
+func (c *ceiling) lower(to float64, now time.Time) bool {
 	if c.items > 0 && to >= c.items {
 		return false
 	}
-	c.items, c.at = to, now
+	if c.hold == 0 {
+		c.hold = ceilingHold
+	} else if c.raised {
+		c.hold = min(maxCeilingHold, 2*c.hold)
+	}
+	c.items, c.at, c.raised = to, now, false
 	return true
 }
 
@@ -42,8 +56,8 @@ func (c *ceiling) took(items int, now time.Time) {
 	if n >= c.accepted || now.Sub(c.acceptedAt) >= acceptedFor {
 		c.accepted, c.acceptedAt = n, now
 	}
-	if c.items > 0 && n >= 0.9*c.items && now.Sub(c.at) >= ceilingHold {
-		c.items, c.at = ceilingGrowth*c.items, now
+	if c.items > 0 && n >= 0.9*c.items && now.Sub(c.at) >= c.hold {
+		c.items, c.at, c.raised = ceilingGrowth*c.items, now, true
 	}
 }
 

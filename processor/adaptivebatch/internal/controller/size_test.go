@@ -29,6 +29,57 @@ func TestTooLargeCutsTheCeilingAtOnce(t *testing.T) {
 	assert.LessOrEqual(t, c.Decision().Target, 350)
 }
 
+func TestAMissedDeadlineLeavesRoomForChance(t *testing.T) {
+	c := New(adaptive())
+	feed(c, 5*time.Millisecond, 100*time.Microsecond, around(100, 100, 500, 1000)...)
+	last := c.model.at.Sub(epoch)
+	c.Observe(Observation{
+		Attempt:  attempt.Attempt{Items: 2000, Latency: 199 * time.Millisecond, Outcome: attempt.Accepted}, // by luck
+		InFlight: 10, Now: epoch.Add(last),
+	})
+	c.Observe(Observation{
+		Attempt:  attempt.Attempt{Items: 2000, Latency: 200 * time.Millisecond, Outcome: attempt.DeadlineExceeded},
+		InFlight: 10, Now: epoch.Add(last),
+	})
+	assert.InDelta(t, 650, c.Decision().Ceiling, 60, "items may take a third of what the deadline leaves for them")
+	assert.LessOrEqual(t, c.Decision().Join, c.Decision().Ceiling)
+	assert.Equal(t, startCap, c.Decision().Cap, "the number in flight is innocent")
+}
+
+// burst lets the controller see requests of one size, all sent among so many.
+func burst(c *Controller, n, items, among int, took time.Duration) {
+	for range n {
+		c.Observe(Observation{
+			Attempt:  attempt.Attempt{Items: items, Latency: took, Outcome: attempt.Accepted},
+			InFlight: 1, Among: among, Now: c.model.at.Add(time.Second),
+		})
+	}
+}
+
+func TestSizesAtWhichAnItemTakesMuchLongerAreAvoided(t *testing.T) {
+	c := New(adaptive())
+	c.model.at = epoch
+	burst(c, classSeen, 100, 8, 2100*time.Microsecond)
+	burst(c, classSeen, 400, 8, 2400*time.Microsecond)
+	burst(c, classSeen-1, 1600, 8, 60*time.Millisecond)
+	assert.Equal(t, exploration*400, c.Decision().Join)
+	burst(c, 1, 1600, 8, 60*time.Millisecond)
+	assert.Equal(t, 512, c.Decision().Join, "the largest class in which it does not")
+	assert.Equal(t, Dear, c.Decision().Reason)
+	assert.Equal(t, 2000, c.Decision().Ceiling, "a call of that size is not split for it")
+}
+
+func TestQueueingIsNotTakenForDearItems(t *testing.T) {
+	c := New(adaptive())
+	c.model.at = epoch
+	burst(c, 20, 100, 4, 2100*time.Microsecond)
+	burst(c, 20, 200, 40, 50*time.Millisecond)
+	assert.NotEqual(t, Dear, c.Decision().Reason, "requests of 100 might have taken as long among 40")
+	burst(c, 20, 100, 40, 50*time.Millisecond)
+	burst(c, 20, 200, 40, 50*time.Millisecond)
+	assert.NotEqual(t, Dear, c.Decision().Reason, "and they do")
+}
+
 func TestCeilingStaysNearWhatWasAccepted(t *testing.T) {
 	c := New(adaptive())
 	answer(c, attempt.Accepted, 400, 0)
@@ -53,4 +104,21 @@ func TestCeilingGrowsBack(t *testing.T) {
 		answer(c, attempt.Accepted, c.Decision().Ceiling, time.Duration(i+4)*ceilingHold)
 	}
 	assert.Equal(t, 2000, c.Decision().Ceiling)
+}
+
+func TestACeilingThatProvesRightStaysLonger(t *testing.T) {
+	c := New(adaptive())
+	at := time.Duration(0)
+	answer(c, attempt.TooLarge, 1000, at)
+	for hold := ceilingHold; hold < maxCeilingHold; hold *= 2 {
+		before := c.Decision().Ceiling
+		at += hold - 1
+		answer(c, attempt.Accepted, before, at)
+		assert.Equal(t, before, c.Decision().Ceiling, "after %s", hold-1)
+		at++
+		answer(c, attempt.Accepted, before, at)
+		assert.Greater(t, c.Decision().Ceiling, before, "after %s it is tried", hold)
+		answer(c, attempt.TooLarge, c.Decision().Ceiling, at)
+		assert.LessOrEqual(t, c.Decision().Ceiling, before)
+	}
 }

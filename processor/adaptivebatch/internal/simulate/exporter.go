@@ -13,6 +13,7 @@ type batch struct {
 	parts []part
 	items int
 	began time.Duration
+	among int // in flight when it was sent, itself included
 	// sizes are the requests still to be sent; more than one after a batch was too large.
 	sizes   []int
 	retries int
@@ -124,7 +125,7 @@ func (s *simulation) observe(b *batch, items int, took time.Duration, outcome at
 	p.retrying(b, outcome == attempt.Unavailable || outcome == attempt.DeadlineExceeded)
 	p.control.Observe(controller.Observation{
 		Attempt:  attempt.Attempt{Items: items, Bytes: items * itemBytes, Latency: took, Outcome: outcome},
-		InFlight: max(1, p.inFlight.Exports-p.inFlight.Retrying), Now: clock(s.now),
+		InFlight: max(1, p.inFlight.Exports-p.inFlight.Retrying), Among: b.among, Now: clock(s.now),
 	})
 	p.dispatchDue()
 }

@@ -146,9 +146,10 @@ func (p *pipeline) dispatchDue() {
 // dispatch closes a batch and hands it to the exporter.
 func (p *pipeline) dispatch(d controller.Decision) {
 	b := &batch{began: p.sim.now}
+	size := d.Size(p.items)
 	for p.queue.len() > 0 {
 		next := p.queue.front()
-		if len(b.parts) > 0 && d.Ceiling > 0 && b.items+next.items > d.Ceiling {
+		if len(b.parts) > 0 && size > 0 && b.items+next.items > size {
 			break
 		}
 		b.parts = append(b.parts, next.part)
@@ -157,6 +158,7 @@ func (p *pipeline) dispatch(d controller.Decision) {
 		p.queue.pop()
 	}
 	p.inFlight.Exports++
+	b.among = p.inFlight.Exports - p.inFlight.Retrying
 	if p.sim.now >= p.sim.from {
 		p.sim.result.Requests++
 		p.sim.result.Items += b.items

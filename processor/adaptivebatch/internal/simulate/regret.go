@@ -22,8 +22,9 @@ type Regret struct {
 func (r Regret) Ratio() float64 { return float64(r.Result.P99) / float64(max(1, r.Best.Result.P99)) }
 
 // Regrets runs a configuration on every pair that some fixed configuration carries, as many at once as there are processors,
-// in the order of Pairs.
-func Regrets(cfg controller.Config) ([]Regret, error) {
+// in the order of Pairs. With another seed than that of the sweep, the best fixed configurations are those of the sweep nevertheless, and
+// run with that seed, too: what they owed to chance they lose.
+func Regrets(cfg controller.Config, seed uint64) ([]Regret, error) {
 	kept, err := KeptBest()
 	if err != nil {
 		return nil, err
@@ -39,7 +40,10 @@ func Regrets(cfg controller.Config) ([]Regret, error) {
 	for i := range all {
 		free <- struct{}{}
 		wg.Go(func() {
-			all[i].Result = Run(all[i].Pair, cfg, Options{Seed: Seed})
+			all[i].Result = Run(all[i].Pair, cfg, Options{Seed: seed})
+			if seed != Seed {
+				all[i].Best.Result = Run(all[i].Pair, all[i].Best.Fixed.Config(), Options{Seed: seed})
+			}
 			<-free
 		})
 	}

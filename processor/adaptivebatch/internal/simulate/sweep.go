@@ -13,7 +13,7 @@ const maxItems = 2000
 // Adaptive returns the processor's defaults.
 func Adaptive() controller.Config {
 	return controller.Config{
-		Adaptive: true, StartItems: 100, MinItems: 10, MaxItems: maxItems, Timeout: 200 * ms, MaxConcurrency: 256,
+		Adaptive: true, StartItems: 100, MinItems: 10, MaxItems: maxItems, Timeout: 200 * ms, MaxConcurrency: 256, CallersWait: true,
 	}
 }
 

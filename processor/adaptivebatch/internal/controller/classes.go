@@ -1,0 +1,92 @@
+package controller
+
+import "math"
+
+// classes knows what requests of about the same number of items took, with about as many in flight, each class for itself. A
+// straight line is a good guess between the sizes that were seen, and a bad one beyond: a backend may take many times longer for
+// an item above some size. And what looks like that may be queueing, unless smaller requests did not queue as much.
+type classes [sizeClasses][flightClasses]class
+
+// class sums up the requests of one class, weighted and decayed like those of the model.
+type class struct {
+	weight, items, seconds float64
+	seen                   int
+}
+
+const (
+	// sizeClasses, two for each doubling, is enough for a million items; flightClasses, one for each doubling, for 256 in flight.
+	// What is more counts as the last class.
+	sizeClasses   = 41
+	flightClasses = 9
+	// classSeen is the number of requests from which on a class is trusted.
+	classSeen = 4
+	// classKeep is what remains of a request's weight after each further one of its class. The last few are enough to tell a
+	// factor of two, and a backend that has become slower is not taken for one that dislikes a size.
+	classKeep = 1 - 1.0/8
+	// dear is how many times longer than in a smaller request an item must take for a size to be too large. Up to it, what
+	// fewer requests save may be worth more.
+	dear = 2
+)
+
+func sizeClass(items float64) int { return min(sizeClasses-1, int(2*math.Log2(max(1, items)))) }
+
+func flightClass(inFlight int) int {
+	return min(flightClasses-1, int(math.Log2(float64(max(1, inFlight)))))
+}
+
+// smallestOf returns the number of items at which a class begins.
+func smallestOf(class int) float64 { return math.Exp2(float64(class) / 2) }
+
+func (c *classes) observe(o Observation, weight float64) {
+	items, seconds := float64(o.Items), o.Latency.Seconds()
+	k := &c[sizeClass(items)][flightClass(o.Among)]
+	k.weight = k.weight*classKeep + weight
+	k.items = k.items*classKeep + weight*items
+	k.seconds = k.seconds*classKeep + weight*seconds
+	k.seen++
+}
+
+// scale corrects all that is remembered by a factor.
+func (c *classes) scale(by float64) {
+	for i := range c {
+		for j := range c[i] {
+			c[i][j].seconds *= by
+		}
+	}
+}
+
+// mean returns the weighted mean of the sizes and the latencies of requests of about so many items; it is known once enough of
+// them were seen.
+func (c *classes) mean(items float64) (meanItems, seconds float64, known bool) {
+	var sum class
+	for _, k := range &c[sizeClass(items)] {
+		sum.weight += k.weight
+		sum.items += k.items
+		sum.seconds += k.seconds
+		sum.seen += k.seen
+	}
+	if sum.seen < classSeen {
+		return 0, 0, false
+	}
+	return sum.items / sum.weight, sum.seconds / sum.weight, true
+}
+
+// tooDear reports whether an item takes much longer in a request of about so many items than in a smaller one with no fewer
+// in flight, and the largest size at which it does not.
+func (c *classes) tooDear(items float64, inFlight int) (upTo float64, ok bool) {
+	size, flight := sizeClass(items), flightClass(inFlight)
+	k := &c[size][flight]
+	if k.seen < classSeen {
+		return 0, false
+	}
+	bearable := k.seconds / k.items / dear
+	for i := range size {
+		for j := range c[i] {
+			if s := &c[i][j]; s.seen >= classSeen && s.seconds/s.items < bearable {
+				upTo = smallestOf(i + 1)
+				ok = ok || j >= flight
+			}
+		}
+	}
+	return upTo, ok
+}

@@ -1,0 +1,168 @@
+// Command pairs compares what the simulator says of eight pairs with what the testbed has measured of them with real processes. Its
+// argument is the testbed's report.json of
+//
+//	cd testbed && go run ./cmd/testbed run -contenders-file peers/contenders-batching.yaml \
+//	  -contenders adaptive,fixed-10x5ms,fixed-100x50ms,fixed-1000x200ms pairs
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/controller"
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/simulate"
+)
+
+// cases maps the testbed's scenarios to pairs of the simulator.
+var cases = []struct{ scenario, load, backend string }{
+	{"pair-trickle-fast", "trickle", "fast"},
+	{"pair-waiting-1-capacity", "1 waiting", "capacity"},
+	{"pair-waiting-1-far", "1 waiting", "far"},
+	{"pair-low-costly", "low", "costly"},
+	{"pair-low-far", "low", "far"},
+	{"pair-step-capacity", "step", "capacity"},
+	{"pair-waiting-500-costly", "500 waiting", "costly"},
+	{"pair-waiting-500-far", "500 waiting", "far"},
+}
+
+// contenders maps the testbed's contenders to configurations, in the order of the table's columns.
+var contenders = []struct {
+	name string
+	cfg  controller.Config
+}{
+	{"adaptive", simulate.Adaptive()},
+	{"fixed-10x5ms", simulate.Fixed{Size: 10, Timeout: 5 * time.Millisecond, Concurrency: 64}.Config()},
+	{"fixed-100x50ms", simulate.Fixed{Size: 100, Timeout: 50 * time.Millisecond, Concurrency: 16}.Config()},
+	{"fixed-1000x200ms", simulate.Fixed{Size: 1000, Timeout: 200 * time.Millisecond, Concurrency: 4}.Config()},
+}
+
+const (
+	// apart is the ratio from which on two configurations are said to differ: the simulator's noise and the machine's are below it.
+	apart = 1.25
+	// clearly is the ratio in the simulator from which on the order must be measured, too.
+	clearly = 1.5
+)
+
+// report is what is needed of the testbed's report.
+type report struct {
+	Cases []struct {
+		ID         string `json:"id"`
+		Contenders []struct {
+			Name   string `json:"name"`
+			Rounds []struct {
+				Latency struct {
+					P99 time.Duration `json:"p99_ns"`
+				} `json:"latency"`
+			} `json:"rounds"`
+		} `json:"contenders"`
+	} `json:"cases"`
+}
+
+// p99 returns the median of the rounds.
+func (r *report) p99(scenario, contender string) (time.Duration, bool) {
+	for _, c := range r.Cases {
+		if c.ID != scenario {
+			continue
+		}
+		for _, one := range c.Contenders {
+			if one.Name != contender || len(one.Rounds) == 0 {
+				continue
+			}
+			var all []time.Duration
+			for _, round := range one.Rounds {
+				all = append(all, round.Latency.P99)
+			}
+			slices.Sort(all)
+			return all[len(all)/2], true
+		}
+	}
+	return 0, false
+}
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: pairs REPORT.json")
+		os.Exit(2)
+	}
+	if err := compare(os.Args[1], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "pairs:", err)
+		os.Exit(1)
+	}
+}
+
+// errRank is returned where the two do not agree.
+var errRank = errors.New("simulator and testbed do not rank the configurations of every pair the same")
+
+func compare(file string, w io.Writer) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var measured report
+	if err := json.Unmarshal(content, &measured); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	fmt.Fprint(w, "| Load, backend |")
+	for _, c := range contenders {
+		fmt.Fprintf(w, " %s |", c.name)
+	}
+	fmt.Fprint(w, " Same rank |\n| --- |")
+	for range contenders {
+		fmt.Fprint(w, " ---: |")
+	}
+	fmt.Fprintln(w, " --- |")
+	agree := true
+	for _, one := range cases {
+		pair := find(one.load, one.backend)
+		var simulated, real []time.Duration
+		for _, c := range contenders {
+			p99, ok := measured.p99(one.scenario, c.name)
+			if !ok {
+				return fmt.Errorf("%s: no measurement of %s with %s", file, one.scenario, c.name)
+			}
+			real = append(real, p99)
+			simulated = append(simulated, simulate.Run(pair, c.cfg, simulate.Options{Seed: simulate.Seed}).P99)
+		}
+		same := sameRank(simulated, real)
+		agree = agree && same
+		fmt.Fprintf(w, "| %s |", pair.Name())
+		for i := range contenders {
+			fmt.Fprintf(w, " %s / %s |", rounded(simulated[i]), rounded(real[i]))
+		}
+		fmt.Fprintf(w, " %s |\n", map[bool]string{true: "yes", false: "no"}[same])
+	}
+	if !agree {
+		return errRank
+	}
+	return nil
+}
+
+// sameRank reports whether every two configurations that clearly differ in the simulator are measured in that order, and none
+// that are apart are measured apart the other way round.
+func sameRank(simulated, measured []time.Duration) bool {
+	for i := range simulated {
+		for j := range simulated {
+			ratio, real := float64(simulated[i])/float64(simulated[j]), float64(measured[i])/float64(measured[j])
+			if ratio > clearly && real <= 1 || ratio > apart && real < 1/apart {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func find(load, backend string) simulate.Pair {
+	for _, p := range simulate.Pairs() {
+		if p.Load.Name == load && p.Backend.Name == backend {
+			return p
+		}
+	}
+	panic("no pair " + load + ", " + backend)
+}
+
+func rounded(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
