@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/workers"
 	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/controller"
 )
 
@@ -23,6 +24,7 @@ type batcher struct {
 	// base is the parent of every batch's context; it is cancelled when the shutdown takes too long.
 	base       context.Context
 	cancelBase context.CancelFunc
+	exports    *workers.Pool[departure]
 	// buffers hold calls that are encoded on arrival; nil where they stay as they come.
 	buffers *bufpool.Pool
 	// ceiling is the decision's, for splitting calls before the mutex is taken.
@@ -56,6 +58,7 @@ func newBatcher(cfg *Config, logger *zap.Logger, t *telemetry) *batcher {
 	b := &batcher{cfg: cfg, logger: logger, telemetry: t, streams: map[string]*stream{}, drained: make(chan struct{})}
 	b.decisions.logger = logger
 	b.base, b.cancelBase = context.WithCancel(context.Background())
+	b.exports = workers.New(b.depart)
 	b.control = controller.New(controller.Config{
 		Adaptive: cfg.Adaptive, StartItems: cfg.trigger(), MinItems: int(cfg.SendBatchMinSize), MaxItems: int(cfg.SendBatchMaxSize),
 		Timeout: cfg.Timeout, MaxConcurrency: cfg.MaxConcurrency, CallersWait: cfg.WaitForResult,
@@ -249,15 +252,27 @@ func (b *batcher) dispatchDue(now time.Time) {
 func (b *batcher) dispatch(s *stream, trigger string, d controller.Decision) {
 	b.inFlight.Exports++
 	if s.items >= d.Target {
-		go b.export(b.close(s, trigger))
+		b.exports.Do(departure{batch: b.close(s, trigger)})
 		return
 	}
 	s.starting = true
-	go func() {
-		if e := b.closeLate(s, trigger); e != nil {
-			b.export(e)
-		}
-	}()
+	b.exports.Do(departure{stream: s, trigger: trigger})
+}
+
+// departure is a batch to export, or the stream whose next batch is to be closed first.
+type departure struct {
+	batch   *batch
+	stream  *stream
+	trigger string
+}
+
+func (b *batcher) depart(d departure) {
+	if d.batch == nil {
+		d.batch = b.closeLate(d.stream, d.trigger)
+	}
+	if d.batch != nil {
+		b.export(d.batch)
+	}
 }
 
 // close takes the stream's next batch out of its queue.

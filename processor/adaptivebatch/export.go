@@ -33,7 +33,7 @@ type batch struct {
 // maxLinks is the SDK's default limit of links per span.
 const maxLinks = 128
 
-// export sends a batch and answers its callers. It runs in a goroutine of its own.
+// export sends a batch and answers its callers. It runs in a goroutine that waits for nothing else.
 func (b *batcher) export(e *batch) {
 	defer e.cancel()
 	payloads := make([]payload, len(e.parts))

@@ -24,6 +24,7 @@ const cancelGrace = time.Second
 func (b *batcher) Shutdown(ctx context.Context) error {
 	b.beginShutdown()
 	defer b.cancelBase()
+	defer b.exports.Stop()
 	defer b.telemetry.shutdown()
 	if b.buffers != nil {
 		defer b.buffers.Close()
