@@ -97,7 +97,8 @@ func (r *otlpReceiver) ownServer(ctx context.Context, host component.Host, endpo
 			return authenticator.Authenticate(ctx, md)
 		}
 	}
-	return unarygrpc.New(own), nil
+	server := unarygrpc.New(own)
+	return server, r.observeServer(server)
 }
 
 // keepaliveOf returns the keys of `keepalive` as grpc-go has them.

@@ -6,11 +6,13 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/unarygrpc"
 )
 
 // attributes are those of a measurement, which name the receiver: a Collector may have several.
-func (r *otlpReceiver) attributes(a attribute.KeyValue) metric.MeasurementOption {
-	return metric.WithAttributeSet(attribute.NewSet(attribute.String("receiver", r.settings.ID.String()), a))
+func (r *otlpReceiver) attributes(a ...attribute.KeyValue) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(append(a, attribute.String("receiver", r.settings.ID.String()))...))
 }
 
 // observe registers the callbacks of the metrics that are read, not counted.
@@ -36,6 +38,20 @@ func (r *otlpReceiver) observe() error {
 			s := r.buffers.Stats()
 			o.Observe(s.IdleBytes, r.attributes(attribute.String("state", "idle")))
 			o.Observe(s.InUseBytes, r.attributes(attribute.String("state", "in_use")))
+			return nil
+		}),
+	)
+}
+
+// observeServer registers the callbacks that read the receiver's own gRPC server.
+func (r *otlpReceiver) observeServer(server *unarygrpc.Server) error {
+	return errors.Join(
+		r.telemetry.RegisterReceiverPooledotlpGrpcCallsCallback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(server.Stats().Calls), r.attributes())
+			return nil
+		}),
+		r.telemetry.RegisterReceiverPooledotlpGrpcConnectionsCallback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(server.Stats().Connections), r.attributes())
 			return nil
 		}),
 	)

@@ -11,6 +11,8 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 	"go.uber.org/zap"
@@ -19,12 +21,14 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/pooledotlp/internal/metadatatest"
 )
 
-// observed is nopSettings with telemetry that can be read.
+// observed is nopSettings with telemetry that can be read. As in a Collector that is not told otherwise, nothing records calls.
 func observed(t *testing.T) (*componenttest.Telemetry, receiver.Settings) {
-	tel := componenttest.NewTelemetry()
+	tel := componenttest.NewTelemetry(componenttest.WithMetricOptions(sdkmetric.WithView(sdkmetric.NewView(
+		sdkmetric.Instrument{Scope: instrumentation.Scope{Name: otelgrpcScope}}, sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}}))))
 	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
 	set := nopSettings()
 	set.TelemetrySettings = tel.NewTelemetrySettings()
+	set.TracerProvider = nopSettings().TracerProvider
 	return tel, set
 }
 

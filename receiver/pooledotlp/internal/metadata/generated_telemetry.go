@@ -31,6 +31,8 @@ type TelemetryBuilder struct {
 	ReceiverPooledotlpBufferRequests    metric.Int64ObservableCounter
 	ReceiverPooledotlpBufferSize        metric.Int64ObservableUpDownCounter
 	ReceiverPooledotlpBytePath          metric.Int64ObservableGauge
+	ReceiverPooledotlpGrpcCalls         metric.Int64ObservableGauge
+	ReceiverPooledotlpGrpcConnections   metric.Int64ObservableGauge
 	ReceiverPooledotlpMalformedRequests metric.Int64Counter
 }
 
@@ -90,6 +92,36 @@ func (builder *TelemetryBuilder) RegisterReceiverPooledotlpBytePathCallback(cb m
 	return nil
 }
 
+// RegisterReceiverPooledotlpGrpcCallsCallback sets callback for observable ReceiverPooledotlpGrpcCalls metric.
+func (builder *TelemetryBuilder) RegisterReceiverPooledotlpGrpcCallsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverPooledotlpGrpcCalls, obs: o})
+		return nil
+	}, builder.ReceiverPooledotlpGrpcCalls)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverPooledotlpGrpcConnectionsCallback sets callback for observable ReceiverPooledotlpGrpcConnections metric.
+func (builder *TelemetryBuilder) RegisterReceiverPooledotlpGrpcConnectionsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverPooledotlpGrpcConnections, obs: o})
+		return nil
+	}, builder.ReceiverPooledotlpGrpcConnections)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 type observerInt64 struct {
 	embedded.Int64Observer
 	inst metric.Int64Observable
@@ -134,6 +166,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_pooledotlp_byte_path",
 		metric.WithDescription("1 where requests of a signal stay encoded, 0 where they are decoded, as profiles always are. [Development]"),
 		metric.WithUnit("{state}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverPooledotlpGrpcCalls, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_pooledotlp_grpc_calls",
+		metric.WithDescription("gRPC calls whose message has arrived and whose answer is not known. Absent where grpc-go serves. [Development]"),
+		metric.WithUnit("{calls}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverPooledotlpGrpcConnections, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_pooledotlp_grpc_connections",
+		metric.WithDescription("Open gRPC connections. Absent where grpc-go serves. [Development]"),
+		metric.WithUnit("{connections}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverPooledotlpMalformedRequests, err = builder.meter.Int64Counter(
