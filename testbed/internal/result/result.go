@@ -18,7 +18,7 @@ type Report struct {
 	// Programs maps the binaries to what they say of their version.
 	Programs map[string]string `json:"programs"`
 	Cases    []Case            `json:"cases"`
-	// Interrupted is set where the run was ended before its time; what was measured until then is there.
+	// Interrupted is set where the run was ended before its time; what was measured until then is there, and not judged.
 	Interrupted bool `json:"interrupted,omitempty"`
 	// Skipped says what could not run, and why.
 	Skipped []string `json:"skipped,omitempty"`
