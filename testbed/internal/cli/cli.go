@@ -19,10 +19,10 @@ const usage = `testbed loads Collectors, checks what they deliver, and compares 
 
   testbed list                             the scenarios and suites
   testbed run [flags] SCENARIO|SUITE...    run them and write reports
-  testbed compare A.json B.json            what changed from one run to another
+  testbed compare A.json B.json            what changed from one run to another; fails where something is worse by more than 5 %
   testbed report [flags] RUN.json...       write the reports of runs again, several into one
 
-"testbed run -h" and "testbed report -h" show the flags.
+"testbed run -h", "testbed compare -h" and "testbed report -h" show the flags.
 `
 
 // Exit codes.
@@ -117,6 +117,7 @@ const worseBy = 0.05
 
 func compare(args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("compare", stderr)
+	all := flags.Bool("all", false, "show every figure, not only those that are clearly worse or better")
 	paths, err := parse(flags, args)
 	if err != nil {
 		return err
@@ -129,23 +130,14 @@ func compare(args []string, stdout, stderr io.Writer) error {
 	if err := errors.Join(errBefore, errAfter); err != nil {
 		return err
 	}
-	changes := result.Compare(before, after)
-	if len(changes) == 0 {
+	if c := result.Compare(before, after); len(c.Changes) == 0 && len(c.Faults) == 0 {
 		return errors.New("the two results have no case and contender in common")
 	}
-	if err := report.Changes(stdout, changes, worseBy); err != nil {
-		return err
+	worse, err := report.Changes(stdout, before, after, worseBy, *all)
+	if err == nil && worse > 0 {
+		err = fmt.Errorf("%d figures are worse by more than %.0f %%, or new faults", worse, worseBy*100)
 	}
-	worse := 0
-	for i := range changes {
-		if changes[i].Worse(worseBy) {
-			worse++
-		}
-	}
-	if worse > 0 {
-		return fmt.Errorf("%d figures are worse by more than %.0f %%", worse, worseBy*100)
-	}
-	return nil
+	return err
 }
 
 func rewrite(args []string, stdout, stderr io.Writer) error {
