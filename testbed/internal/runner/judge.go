@@ -64,6 +64,9 @@ func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
 	atMost(float64(m.PeakRSS)/mib, limits.RSSMiB, "peak RSS in MiB")
 	atMost(m.CPUCores, limits.CPUCores, "mean use of processors")
 	atMost(m.Latency.P99.Seconds(), limits.P99.Seconds(), "P99 in seconds")
+	if limits.P99 > 0 && m.Behind {
+		broken = append(broken, "the generator fell behind its rate: the latencies are those of a lower load")
+	}
 	atLeast(m.Throughput, limits.Throughput, "throughput in items/s")
 	if m.Counts.Sent > 0 {
 		atLeast(float64(m.Counts.Acknowledged)/float64(m.Counts.Sent), limits.AcknowledgedRatio, "share of items acknowledged")

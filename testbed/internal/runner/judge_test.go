@@ -51,6 +51,12 @@ func TestLimitsHoldOrAreNamed(t *testing.T) {
 	}, judged(bad, limits))
 }
 
+func TestALatencyOfALowerLoadKeepsNoLimit(t *testing.T) {
+	behind := result.Measurement{Behind: true, Latency: result.Latency{P99: time.Millisecond}}
+	assert.Empty(t, judged(behind, scenario.Limits{}))
+	assert.Equal(t, []string{"the generator fell behind its rate: the latencies are those of a lower load"}, judged(behind, scenario.Limits{P99: time.Second}))
+}
+
 func TestWithoutLimitsOnlyCorrectnessCounts(t *testing.T) {
 	bad := result.Measurement{CPUPerMillion: 1000, Counts: ledger.Counts{Sent: 10, Duplicates: 10, Lost: 1}}
 	assert.Equal(t, []string{"1 acknowledged items never arrived"}, judged(bad, scenario.Limits{}))

@@ -16,7 +16,7 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/sink"
 )
 
-// Scenario is one file in the folder of scenarios. README.md describes each key for those who write one.
+// Scenario is one file in the folder of scenarios, whose README.md describes each key for those who write one.
 type Scenario struct {
 	// Name is the file's name without its extension.
 	Name        string   `yaml:"-"`
@@ -105,6 +105,25 @@ type Limits struct {
 	DriverRatio float64 `yaml:"driver_ratio"`
 }
 
+func (l *Limits) validate() error {
+	var errs []error
+	for key, value := range map[string]float64{
+		"anonymous_mib": l.AnonymousMiB, "rss_mib": l.RSSMiB, "cpu_cores": l.CPUCores, "p99": l.P99.Seconds(), "throughput": l.Throughput,
+		"acknowledged_ratio": l.AcknowledgedRatio, "cpu_ratio": l.CPURatio, "memory_ratio": l.MemoryRatio, "driver_ratio": l.DriverRatio,
+	} {
+		if !(value >= 0) { // which is so for NaN too
+			errs = append(errs, fmt.Errorf("`limits.%s` must not be negative, found %v", key, value))
+		}
+	}
+	if l.AcknowledgedRatio > 1 {
+		errs = append(errs, fmt.Errorf("`limits.acknowledged_ratio` must be at most 1, found %v", l.AcknowledgedRatio))
+	}
+	if d := l.Duplicates; d != nil && !(*d >= 0) {
+		errs = append(errs, fmt.Errorf("`limits.duplicates` must not be negative, found %v", *d))
+	}
+	return errors.Join(errs...)
+}
+
 // Default is what a scenario's file changes.
 func Default() Scenario {
 	return Scenario{
@@ -152,8 +171,8 @@ func (s *Scenario) Validate() error {
 		if !slices.Contains([]string{Kill, Restart, Reload}, event.Action) {
 			bad("`events[%d].action` must be %s, %s or %s, found %q", i, Kill, Restart, Reload, event.Action)
 		}
-		if event.At < 0 {
-			bad("`events[%d].at` must not be negative, found %s", i, event.At)
+		if event.At < 0 || event.At >= s.Load.Duration {
+			bad("`events[%d].at` must be within `load.duration` (%s), found %s", i, s.Load.Duration, event.At)
 		}
 	}
 	for i := range s.Backend {
@@ -161,7 +180,7 @@ func (s *Scenario) Validate() error {
 			bad("`backend[%d]`: %w", i, err)
 		}
 	}
-	errs = append(errs, netproxy.ValidatePhases(s.Network))
+	errs = append(errs, netproxy.ValidatePhases(s.Network), s.Limits.validate())
 	for i := range s.cases() {
 		errs = append(errs, s.cases()[i].validateCase())
 	}

@@ -3,6 +3,9 @@ package scenario
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +44,8 @@ func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 		"kill.yaml": minimal + "load: {duration: 3s}\nkills: 4\n",
 		"both.yaml": minimal + "kills: 4\nevents: [{at: 1s, action: kill}]\n",
 		"key.yaml":  minimal + "limit: {p99: 1s}\n",
+		"limit.yaml": minimal + "load: {duration: 3s}\nevents: [{at: 3s, action: reload}]\n" +
+			"limits: {duplicates: -1, acknowledged_ratio: 1.5, cpu_ratio: -0.5, rss_mib: .nan}\n",
 		"good.yaml": minimal,
 	}))
 	for _, message := range []string{
@@ -49,6 +54,9 @@ func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 		"`drain` must not", "`disk_mib` must not", "`load`: `mode`", "`backend[0]`: `capacity`", "`network[0]`: `delay`",
 		"`events[0].action` must be kill, restart or reload, found \"explode\"", "`events[0].at`", "key.yaml",
 		"`kills` must not be negative, found -1", "at least a second for each of the `kills`, found 3s for 4", "`kills` and `events` exclude", "field limit not found",
+		"`events[0].at` must be within `load.duration` (3s), found 3s", "`limits.duplicates` must not be negative, found -1",
+		"`limits.acknowledged_ratio` must be at most 1, found 1.5", "`limits.cpu_ratio` must not be negative, found -0.5",
+		"`limits.rss_mib` must not be negative, found NaN",
 	} {
 		require.ErrorContains(t, err, message)
 	}
@@ -126,6 +134,40 @@ func TestContendersFaultsAreReported(t *testing.T) {
 	require.ErrorContains(t, err, "colour")
 	_, err = Contenders(filepath.Join(dir, "absent.yaml"))
 	require.Error(t, err)
+}
+
+// Every key is described, and nothing that is none.
+func TestEveryKeyIsDescribed(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join("..", "..", "scenarios", "README.md"))
+	require.NoError(t, err)
+	_, text, found := strings.Cut(string(content), "## The scenario")
+	require.True(t, found)
+	keys := map[string]bool{}
+	yamlKeys(reflect.TypeFor[Scenario](), keys)
+	for key := range keys {
+		assert.Contains(t, text, "`"+key+"`")
+	}
+	// What stands in the first column of a table is a key.
+	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`"+`[^|]*) \|`).FindAllStringSubmatch(text, -1) {
+		for key := range strings.SplitSeq(row[1], ", ") {
+			assert.True(t, keys[strings.Trim(key, "`")], "%s is no key", key)
+		}
+	}
+}
+
+func yamlKeys(of reflect.Type, into map[string]bool) {
+	for of.Kind() == reflect.Slice || of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	if of.Kind() != reflect.Struct {
+		return
+	}
+	for i := range of.NumField() {
+		if key := of.Field(i).Tag.Get("yaml"); key != "-" {
+			into[key] = true
+			yamlKeys(of.Field(i).Type, into)
+		}
+	}
 }
 
 func TestWhatShipsIsValid(t *testing.T) {
