@@ -95,7 +95,7 @@ func caseLine(c *result.Case) string {
 }
 
 func median(contender *result.Contender, of func(*result.Measurement) float64) float64 {
-	return contender.Spread(result.Metric{Of: of}).Median
+	return contender.SpreadOf(of).Median
 }
 
 func costRow(c *result.Case, contender *result.Contender) []string {

@@ -57,11 +57,14 @@ func SpreadOf(values []float64) Spread {
 }
 
 // Spread is the contender's course of a metric over its rounds.
-func (c *Contender) Spread(metric Metric) Spread {
+func (c *Contender) Spread(metric Metric) Spread { return c.SpreadOf(metric.Of) }
+
+// SpreadOf is the course of any figure.
+func (c *Contender) SpreadOf(figure func(*Measurement) float64) Spread {
 	var values []float64
 	for i := range c.Rounds {
 		if c.Rounds[i].Fault == "" {
-			values = append(values, metric.Of(&c.Rounds[i]))
+			values = append(values, figure(&c.Rounds[i]))
 		}
 	}
 	return SpreadOf(values)

@@ -11,12 +11,13 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/scenario"
 )
 
+// judged has a run of ours judged against a stock one.
 func judged(m result.Measurement, limits scenario.Limits) []string {
 	c := result.Case{Baseline: "stock", Contenders: []result.Contender{
 		{Name: "stock", Rounds: []result.Measurement{{CPUPerMillion: 10, DriverCPUPerMillion: 3.3, PeakAnonymous: 100 * mib, Counts: ledger.Counts{Lost: 9}}}},
 		{Name: "ours", Ours: true, Rounds: []result.Measurement{m}},
 	}}
-	judge(&c, &limits)
+	judge(&c, "stock", &limits)
 	if len(c.Contenders[0].Rounds[0].Broken) > 0 {
 		return []string{"the stock Collector was judged"}
 	}

@@ -91,7 +91,7 @@ func (r *Runner) runCase(ctx context.Context, c *scenario.Case) (done *result.Ca
 			}
 		}
 	}
-	judge(done, &c.Limits)
+	judge(done, c.Contenders[0], &c.Limits)
 	return done, skipped, nil
 }
 

@@ -171,6 +171,33 @@ func TestAPinnedRunNamesItsLimiter(t *testing.T) {
 	assert.Contains(t, []string{"driver", "collector", "neither"}, m.Limiter)
 }
 
+func TestABuildThatWastesBreaksItsLimits(t *testing.T) {
+	report := run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Contenders, s.CheckContent = []string{"relay", "wasteful"}, false
+		s.Load.Mode = generator.Closed // so that the relay has something to do that can be measured in hundredths of a second
+		s.Limits = scenario.Limits{AnonymousMiB: 60, CPUCores: 0.01, CPURatio: 1.1, MemoryRatio: 1.1}
+	}))
+	c := report.Cases[0]
+	assert.Len(t, c.Contenders[0].Rounds, 1)
+	broken := c.Contenders[1].Rounds[0].Broken
+	require.Len(t, broken, 4)
+	for i, limit := range []string{"peak anonymous memory in MiB: ", "mean use of processors: ", "CPU against relay: ", "peak anonymous against relay: "} {
+		assert.Contains(t, broken[i], limit)
+	}
+	assert.Subset(t, report.Broken(), []string{"quick, wasteful, round 1: " + broken[0]})
+}
+
+func TestALimitThatCannotBeJudgedIsBroken(t *testing.T) {
+	ratio := func(s *scenario.Scenario) { s.Limits.CPURatio = 1 }
+	report := run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"absent", "relay"}; ratio(s) }))
+	m := report.Cases[0].Contenders[0].Rounds[0]
+	assert.Equal(t, []string{"the limits are shares of what absent takes, which did not run"}, m.Broken)
+	assert.NotEmpty(t, report.Skipped)
+
+	report = run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"broken", "relay"}; ratio(s) }))
+	assert.Equal(t, []string{"CPU against broken: cannot be told"}, report.Cases[0].Contenders[1].Rounds[0].Broken)
+}
+
 func TestAGeneratorThatFallsBehindSaysSo(t *testing.T) {
 	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
 		s.Contenders, s.Load.Clients, s.Load.Connections = []string{"direct"}, 1, 1
