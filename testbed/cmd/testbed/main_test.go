@@ -27,7 +27,9 @@ import (
 func TestMain(m *testing.M) {
 	switch os.Getenv("TESTBED_TEST_ROLE") {
 	case "testbed":
-		os.Setenv("TESTBED_TEST_ROLE", "relay")
+		if err := os.Setenv("TESTBED_TEST_ROLE", "relay"); err != nil {
+			panic(err)
+		}
 		main()
 	case "relay":
 		relay()

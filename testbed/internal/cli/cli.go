@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/report"
@@ -21,6 +22,7 @@ const usage = `testbed loads Collectors, checks what they deliver, and compares 
   testbed run [flags] SCENARIO|SUITE...    run them and write reports
   testbed compare A.json B.json            what changed from one run to another; fails where something is worse by more than 5 %
   testbed report [flags] RUN.json...       write the reports of runs again, several into one
+  testbed goals BENCH.txt RUN.json...      what was asked of this Collector, and what of it holds
 
 "testbed run -h", "testbed compare -h" and "testbed report -h" show the flags.
 `
@@ -64,6 +66,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return compare(args[1:], stdout, stderr)
 	case "report":
 		return rewrite(args[1:], stdout, stderr)
+	case "goals":
+		return goals(args[1:], stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		_, err := io.WriteString(stdout, usage)
 		return err
@@ -151,22 +155,51 @@ func rewrite(args []string, stdout, stderr io.Writer) error {
 	if len(paths) == 0 {
 		return fmt.Errorf("report needs the JSON of a run; %w", errUsage)
 	}
-	merged, err := result.Read(paths[0])
+	merged, err := merge(paths)
 	if err != nil {
 		return err
-	}
-	for _, path := range paths[1:] {
-		more, err := result.Read(path)
-		if err != nil {
-			return err
-		}
-		merged.Command += "`, `" + more.Command // a line of code each in the report
-		merged.Cases = append(merged.Cases, more.Cases...)
-		merged.Skipped = append(merged.Skipped, more.Skipped...)
 	}
 	if err := report.WriteAll(*dir, *title, merged); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(stdout, "wrote the reports to", *dir)
 	return err
+}
+
+// merge reads the results of several runs as one.
+func merge(paths []string) (*result.Report, error) {
+	merged, err := result.Read(paths[0])
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths[1:] {
+		more, err := result.Read(path)
+		if err != nil {
+			return nil, err
+		}
+		merged.Command += "`, `" + more.Command // a line of code each in the report
+		merged.Cases = append(merged.Cases, more.Cases...)
+		merged.Skipped = append(merged.Skipped, more.Skipped...)
+	}
+	return merged, nil
+}
+
+func goals(args []string, stdout, stderr io.Writer) error {
+	paths, err := parse(newFlags("goals", stderr), args)
+	if err != nil {
+		return err
+	}
+	if len(paths) < 2 {
+		return fmt.Errorf("goals needs the output of the benchmarks and the JSON of a run; %w", errUsage)
+	}
+	benchmarks, err := os.Open(paths[0])
+	if err != nil {
+		return err
+	}
+	defer benchmarks.Close()
+	merged, err := merge(paths[1:])
+	if err != nil {
+		return err
+	}
+	return report.Goals(stdout, benchmarks, merged)
 }

@@ -48,6 +48,8 @@ func TestWrongCallsAreRefused(t *testing.T) {
 		{[]string{"run", "nowhere", "-scenarios", scenarios, "-contenders-file", filepath.Join(scenarios, "..", "peers", "contenders.yaml")}, failed, "nowhere"},
 		{[]string{"compare", "one.json"}, misused, "compare needs two results, found 1"},
 		{[]string{"report"}, misused, "report needs the JSON of a run"},
+		{[]string{"goals", "b.txt"}, misused, "goals needs the output of the benchmarks and the JSON of a run"},
+		{[]string{"goals", "b.txt", "r.json"}, failed, "b.txt: no such file"},
 		{[]string{"list", "-scenarios", scenarios}, ok, "cpu-per-item"},
 	} {
 		code, said := call(t, test.args...)

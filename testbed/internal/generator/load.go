@@ -143,3 +143,17 @@ func (l *Load) RateAt(t time.Duration) float64 {
 	}
 	return l.Rate
 }
+
+// Items is how many items an open loop sends, warm-up included, when it keeps its rate. A closed loop has no such number: it is 0.
+func (l *Load) Items() float64 {
+	if l.Mode != Open {
+		return 0
+	}
+	const steps = 10_000
+	step := (l.Warmup + l.Duration) / steps
+	var items float64
+	for i := range time.Duration(steps) {
+		items += l.RateAt(i*step) * step.Seconds()
+	}
+	return items
+}

@@ -59,7 +59,7 @@ func Changes(w io.Writer, before, after *result.Report, tolerance float64, all b
 	return worse, b.Flush()
 }
 
-func side(w io.Writer, name string, r *result.Report) {
+func side(w *bufio.Writer, name string, r *result.Report) {
 	fmt.Fprintf(w, "%-7s %s, `%s`", name, r.Time.Format(time.DateTime+" MST"), r.Command)
 	for _, program := range slices.Sorted(maps.Keys(r.Programs)) {
 		fmt.Fprintf(w, ", %s", r.Programs[program])
@@ -68,7 +68,7 @@ func side(w io.Writer, name string, r *result.Report) {
 }
 
 // columns writes rows whose cells stand below each other. A heading alone is left out.
-func columns(w io.Writer, rows [][]string) {
+func columns(w *bufio.Writer, rows [][]string) {
 	if len(rows) < 2 {
 		return
 	}

@@ -106,13 +106,27 @@ func seriesPlot(c *result.Case, title string, format func(float64) string, of fu
 		if m == nil || len(m.Series) < 2 {
 			continue
 		}
-		l := line{color: i % colors}
-		for j := range m.Series {
-			l.points = append(l.points, xy{m.Series[j].At.Seconds(), of(&m.Series[j])})
-		}
-		p.lines = append(p.lines, l)
+		p.lines = append(p.lines, line{color: i % colors, points: course(m.Series, of)})
 	}
 	return p.svg()
+}
+
+// maxPoints is what a plot shows of a course: about as many points as it is wide.
+const maxPoints = 400
+
+// course shows a long series by the means of neighbouring samples: a soak of hours has hundreds of thousands.
+func course(series []result.Sample, of func(*result.Sample) float64) []xy {
+	per := (len(series) + maxPoints - 1) / maxPoints
+	var points []xy
+	for begin := 0; begin < len(series); begin += per {
+		part := series[begin:min(begin+per, len(series))]
+		var sum float64
+		for i := range part {
+			sum += of(&part[i])
+		}
+		points = append(points, xy{part[len(part)/2].At.Seconds(), sum / float64(len(part))})
+	}
+	return points
 }
 
 func ratiosPlot(c *result.Case) template.HTML {

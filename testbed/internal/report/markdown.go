@@ -112,7 +112,7 @@ func costRow(c *result.Case, contender *result.Contender) []string {
 		fmt.Sprintf("%.0f", median(contender, result.Throughput.Of)),
 		mebibytes(median(contender, result.Anonymous.Of)),
 		mebibytes(median(contender, func(m *result.Measurement) float64 { return float64(m.PeakRSS) })),
-		notes(contender),
+		notes(c, contender),
 	}
 }
 
@@ -145,14 +145,21 @@ func totals(contender *result.Contender) (lost, duplicates, refused uint64) {
 }
 
 // notes say what a reader must know before believing the figures of a row.
-func notes(contender *result.Contender) string {
+func notes(c *result.Case, contender *result.Contender) string {
 	said := map[string]bool{}
+	if c.Pinned {
+		said[fmt.Sprintf("processors busy: Collector %.0f %%, driver %.0f %%", 100*median(contender, func(m *result.Measurement) float64 { return m.CPUCores }),
+			100*median(contender, func(m *result.Measurement) float64 { return m.DriverCores }))] = true
+	}
 	for i := range contender.Rounds {
 		m := &contender.Rounds[i]
 		if m.Behind {
 			said["the generator fell behind its rate"] = true
 		}
-		if m.Limiter != "neither" && m.Limiter != "" {
+		switch {
+		case m.Limiter == "neither" && c.Pinned:
+			said["limited by what the clients wait for"] = true
+		case m.Limiter != "neither" && m.Limiter != "":
 			said["limited by the "+m.Limiter] = true
 		}
 		if m.Fault != "" {

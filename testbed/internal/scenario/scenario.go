@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/generator"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/ledger"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/netproxy"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/otlp"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/payload"
@@ -199,6 +200,8 @@ func (s *Scenario) validateCase() error {
 	errs = append(errs, s.Signal.Validate(), s.Compression.Validate(), s.ClientCompression.Validate())
 	if err := s.Load.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("`load`: %w", err))
+	} else if items := s.Load.Items(); items > ledger.MaxItems {
+		errs = append(errs, fmt.Errorf("`load.duration`: %s at this rate are %.3g items, and at most %d can be told from each other", s.Load.Duration, items, ledger.MaxItems))
 	}
 	return errors.Join(errs...)
 }

@@ -46,7 +46,8 @@ func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 		"key.yaml":  minimal + "limit: {p99: 1s}\n",
 		"limit.yaml": minimal + "load: {duration: 3s}\nevents: [{at: 3s, action: reload}]\n" +
 			"limits: {duplicates: -1, acknowledged_ratio: 1.5, cpu_ratio: -0.5, rss_mib: .nan}\n",
-		"good.yaml": minimal,
+		"endless.yaml": minimal + "load: {mode: open, rate: 1000000, duration: 1h}\n",
+		"good.yaml":    minimal,
 	}))
 	for _, message := range []string{
 		"bad.yaml", "`description` must say", "`suites` must name", "`contenders` must name", "`rounds` must be between 1 and 100, found 0",
@@ -54,7 +55,7 @@ func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 		"`drain` must not", "`disk_mib` must not", "`load`: `mode`", "`backend[0]`: `capacity`", "`network[0]`: `delay`",
 		"`events[0].action` must be kill, restart or reload, found \"explode\"", "`events[0].at`", "key.yaml",
 		"`kills` must not be negative, found -1", "at least a second for each of the `kills`, found 3s for 4", "`kills` and `events` exclude", "field limit not found",
-		"`events[0].at` must be within `load.duration` (3s), found 3s", "`limits.duplicates` must not be negative, found -1",
+		"`events[0].at` must be within `load.duration` (3s), found 3s", "`load.duration`: 1h0m0s at this rate are 3.6e+09 items, and at most 1073741824", "`limits.duplicates` must not be negative, found -1",
 		"`limits.acknowledged_ratio` must be at most 1, found 1.5", "`limits.cpu_ratio` must not be negative, found -0.5",
 		"`limits.rss_mib` must not be negative, found NaN",
 	} {
