@@ -46,6 +46,8 @@ func TestWrongCallsAreRefused(t *testing.T) {
 		{[]string{"run", "smoke", "-rouds", "2"}, misused, "-rouds"},
 		{[]string{"run", "-program", "otelcol-adaptive"}, misused, "must be NAME=PATH"},
 		{[]string{"run", "nowhere", "-scenarios", scenarios, "-contenders-file", filepath.Join(scenarios, "..", "peers", "contenders.yaml")}, failed, "nowhere"},
+		{[]string{"run", "smoke", "-contenders", "nobody", "-scenarios", scenarios, "-contenders-file", filepath.Join(scenarios, "..", "peers", "contenders.yaml")},
+			misused, `smoke: no contender is called "nobody"`},
 		{[]string{"compare", "one.json"}, misused, "compare needs two results, found 1"},
 		{[]string{"report"}, misused, "report needs the JSON of a run"},
 		{[]string{"goals", "b.txt"}, misused, "goals needs the output of the benchmarks and the JSON of a run"},

@@ -127,7 +127,8 @@ func (f *runFlags) cases(wanted []string) ([]scenario.Case, map[string]scenario.
 		if f.kills > 0 && s.Kills > 0 {
 			s.Kills = f.kills
 		}
-		if err := s.Validate(); err != nil {
+		_, _, errContenders := scenario.Resolve(s.Contenders, contenders, f.programs)
+		if err := errors.Join(s.Validate(), errContenders); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w; %w", s.Name, err, errUsage)
 		}
 		for _, c := range s.Cases() {

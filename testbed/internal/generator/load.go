@@ -76,7 +76,7 @@ func (l *Load) Validate() error {
 	if l.Retry.MaxElapsed > 0 && (l.Retry.Initial <= 0 || l.Retry.Max < l.Retry.Initial) {
 		bad("`retry.initial` must be positive and at most `retry.max`, found %s and %s", l.Retry.Initial, l.Retry.Max)
 	}
-	return errors.Join(append(errs, l.Pattern.validate())...)
+	return errors.Join(append(errs, l.Pattern.validate()...)...)
 }
 
 // Kinds of pattern.
@@ -99,8 +99,7 @@ type Pattern struct {
 	Length time.Duration `yaml:"length"`
 }
 
-func (p *Pattern) validate() error {
-	var errs []error
+func (p *Pattern) validate() (errs []error) {
 	switch p.Kind {
 	case "", Constant:
 		return nil
@@ -117,7 +116,7 @@ func (p *Pattern) validate() error {
 	if p.Kind == Burst && (p.Length <= 0 || p.Length >= p.Period) {
 		errs = append(errs, fmt.Errorf("`pattern.length` must be positive and below `pattern.period`, found %s", p.Length))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // RateAt is the rate in items per second at a moment after the load's beginning.

@@ -177,11 +177,12 @@ func (s *Scenario) Validate() error {
 		}
 	}
 	for i := range s.Backend {
-		if err := s.Backend[i].Validate(); err != nil {
-			bad("`backend[%d]`: %w", i, err)
-		}
+		errs = append(errs, within(fmt.Sprintf("`backend[%d]`", i), s.Backend[i].Validate())...)
 	}
-	errs = append(errs, netproxy.ValidatePhases(s.Network), s.Limits.validate())
+	for i := range s.Network {
+		errs = append(errs, within(fmt.Sprintf("`network[%d]`", i), s.Network[i].Validate())...)
+	}
+	errs = append(errs, s.Limits.validate())
 	for i := range s.cases() {
 		errs = append(errs, s.cases()[i].validateCase())
 	}
@@ -197,13 +198,30 @@ func (s *Scenario) validateCase() error {
 	if s.ItemsPerRequest < 1 || s.ItemsPerRequest > payload.MaxItemsPerRequest {
 		errs = append(errs, fmt.Errorf("`items_per_request` must be between 1 and %d, found %d", payload.MaxItemsPerRequest, s.ItemsPerRequest))
 	}
-	errs = append(errs, s.Signal.Validate(), s.Compression.Validate(), s.ClientCompression.Validate())
+	errs = append(errs, s.Signal.Validate())
+	errs = append(errs, within("`compression`", s.Compression.Validate())...)
+	errs = append(errs, within("`client_compression`", s.ClientCompression.Validate())...)
 	if err := s.Load.Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("`load`: %w", err))
+		errs = append(errs, within("`load`", err)...)
 	} else if items := s.Load.Items(); items > ledger.MaxItems {
 		errs = append(errs, fmt.Errorf("`load.duration`: %s at this rate are %.3g items, and at most %d can be told from each other", s.Load.Duration, items, ledger.MaxItems))
 	}
 	return errors.Join(errs...)
+}
+
+// within says of every one of joined errors where it belongs.
+func within(where string, err error) []error {
+	if err == nil {
+		return nil
+	}
+	parts := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		parts = joined.Unwrap()
+	}
+	for i := range parts {
+		parts[i] = fmt.Errorf("%s: %w", where, parts[i])
+	}
+	return parts
 }
 
 // unique drops repeated messages: every case of a matrix has the same faults.
