@@ -177,7 +177,7 @@ func merge(paths []string) (*result.Report, error) {
 		if err != nil {
 			return nil, err
 		}
-		merged.Command += "`, `" + more.Command // a line of code each in the report
+		merged.Command += "\n" + more.Command
 		merged.Cases = append(merged.Cases, more.Cases...)
 		merged.Skipped = append(merged.Skipped, more.Skipped...)
 	}

@@ -16,9 +16,7 @@ import (
 func Markdown(w io.Writer, title string, r *result.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n", title)
-	for _, line := range facts(r) {
-		fmt.Fprintf(&b, "- %s\n", line)
-	}
+	factList(&b, r)
 	b.WriteString("\nEach figure is the median of the rounds; a ratio is the median of the ratios of each round, with its range. Lost, duplicate\n" +
 		"and refused items are of all rounds together. CPU counts the Collector's user and system time; the driver is the\n" +
 		"generator and the backend together.\n")
@@ -39,12 +37,23 @@ func Markdown(w io.Writer, title string, r *result.Report) error {
 	return err
 }
 
+func factList(b *strings.Builder, r *result.Report) {
+	for _, line := range facts(r) {
+		fmt.Fprintf(b, "- %s\n", line)
+	}
+	for _, command := range commands(r) {
+		fmt.Fprintf(b, "- `%s`\n", command)
+	}
+}
+
+// commands are what made the figures; several where runs were put together.
+func commands(r *result.Report) []string { return strings.Split(r.Command, "\n") }
+
 // facts are where, when and of what the figures are.
 func facts(r *result.Report) []string {
 	lines := []string{
 		fmt.Sprintf("%s, %d processors (%s), kernel %s, %s; garbage collection: %s", r.Time.Format(time.DateTime+" MST"),
 			r.Machine.CPUs, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Machine.GC),
-		fmt.Sprintf("`%s`", r.Command),
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Programs)) {
 		lines = append(lines, fmt.Sprintf("%s: %s", name, r.Programs[name]))
@@ -147,19 +156,16 @@ func totals(contender *result.Contender) (lost, duplicates, refused uint64) {
 // notes say what a reader must know before believing the figures of a row.
 func notes(c *result.Case, contender *result.Contender) string {
 	said := map[string]bool{}
-	if c.Pinned {
-		said[fmt.Sprintf("processors busy: Collector %.0f %%, driver %.0f %%", 100*median(contender, func(m *result.Measurement) float64 { return m.CPUCores }),
-			100*median(contender, func(m *result.Measurement) float64 { return m.DriverCores }))] = true
-	}
+	waited := 0
 	for i := range contender.Rounds {
 		m := &contender.Rounds[i]
 		if m.Behind {
 			said["the generator fell behind its rate"] = true
 		}
-		switch {
-		case m.Limiter == "neither" && c.Pinned:
-			said["limited by what the clients wait for"] = true
-		case m.Limiter != "neither" && m.Limiter != "":
+		switch m.Limiter {
+		case "", "neither":
+			waited++
+		default:
 			said["limited by the "+m.Limiter] = true
 		}
 		if m.Fault != "" {
@@ -168,6 +174,13 @@ func notes(c *result.Case, contender *result.Contender) string {
 		if len(m.Broken) > 0 {
 			said["limits broken"] = true
 		}
+	}
+	if c.Pinned {
+		if waited == len(contender.Rounds) {
+			said["limited by what the clients wait for"] = true
+		}
+		said[fmt.Sprintf("busy: Collector %.0f %%, driver %.0f %%", 100*median(contender, func(m *result.Measurement) float64 { return m.CPUCores }),
+			100*median(contender, func(m *result.Measurement) float64 { return m.DriverCores }))] = true
 	}
 	return strings.Join(slices.Sorted(maps.Keys(said)), "; ")
 }

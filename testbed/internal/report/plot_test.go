@@ -37,3 +37,14 @@ func TestALongCourseIsShownByMeans(t *testing.T) {
 	assert.Equal(t, xy{5, 4.5}, points[0])
 	assert.Equal(t, []xy{{0, 0}, {1, 1}, {2, 2}}, course(series[:3], value))
 }
+
+func TestAContenderHasOneColorInAllCases(t *testing.T) {
+	named := func(names ...string) (c result.Case) {
+		for _, name := range names {
+			c.Contenders = append(c.Contenders, result.Contender{Name: name})
+		}
+		return c
+	}
+	p := newPalette(&result.Report{Cases: []result.Case{named("a", "b", "c"), named("a", "c", "d", "e", "f", "g", "h")}})
+	assert.Equal(t, palette{"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 5, "g": 6, "h": 0}, p)
+}
