@@ -100,6 +100,7 @@ func (t *trial) start() error {
 	}
 	t.generator, err = generator.New(generator.Settings{
 		Load: s.Load, Set: t.set, Ledger: t.ledger, Protocol: s.Protocol, Address: address, Compression: s.ClientCompression,
+		Seed: s.Seed,
 	})
 	return err
 }
