@@ -145,6 +145,9 @@ func allowed(t *testing.T) []string { t.Helper(); return processors(t, os.Getpid
 
 // Threads that exist are pinned, and threads that start later; a child has the processor that it is given; all of it can be undone.
 func TestThisProcessCanBePinnedBesideItsChild(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("needs two processors")
+	}
 	before := allowed(t)
 	undo, err := PinSelf(1)
 	require.NoError(t, err)

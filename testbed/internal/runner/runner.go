@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -61,6 +62,9 @@ func (r *Runner) runCase(ctx context.Context, c *scenario.Case) (done *result.Ca
 	}
 	if err != nil || len(contenders) == 0 {
 		return nil, skipped, err
+	}
+	if c.Pin && runtime.NumCPU() <= driverCPU {
+		return nil, append(skipped, c.ID+": the Collector and the rest need a processor each"), nil
 	}
 	done = &result.Case{
 		ID: c.ID, Description: c.Description, Signal: string(c.Signal), Protocol: c.Protocol, ItemsPerRequest: c.ItemsPerRequest,
