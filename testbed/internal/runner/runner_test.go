@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -160,8 +161,25 @@ func TestADiskOfItsOwnIsFullOrLeftOut(t *testing.T) {
 	assert.Empty(t, only(t, report).Fault)
 }
 
+// processors notes what this process may run on during a run.
+type processors struct{ list string }
+
+func (p *processors) Begin(_, _ string, _ int) {}
+
+func (p *processors) Sample(_ float64, _ uint64, _ time.Duration) { p.list = allowedProcessors() }
+
+func allowedProcessors() string {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, list, _ := strings.Cut(string(status), "Cpus_allowed_list:\t")
+	list, _, _ = strings.Cut(list, "\n")
+	return list
+}
+
 func TestAPinnedRunNamesItsLimiter(t *testing.T) {
-	report := run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+	before := allowedProcessors()
+	r, seen := newRunner(t), &processors{}
+	r.Progress = seen
+	report := run(t, r, quick(func(s *scenario.Scenario) {
 		s.Pin, s.CheckContent, s.Load.Mode, s.Load.Pattern.Kind = true, false, generator.Closed, ""
 		s.Contenders = []string{"relay"}
 	}))
@@ -171,6 +189,8 @@ func TestAPinnedRunNamesItsLimiter(t *testing.T) {
 	}
 	m := only(t, report)
 	assert.Empty(t, m.Fault)
+	assert.Equal(t, "1", seen.list, "the Collector's processor is not the driver's")
+	assert.Equal(t, before, allowedProcessors())
 	assert.True(t, report.Cases[0].Pinned)
 	assert.Contains(t, []string{"driver", "collector", "neither"}, m.Limiter)
 }
