@@ -153,6 +153,9 @@ func totals(contender *result.Contender) (lost, duplicates, refused uint64) {
 	return lost, duplicates, refused
 }
 
+// soakSeconds is how long a run must be for the growth of its memory to say something.
+const soakSeconds = 100
+
 // notes say what a reader must know before believing the figures of a row.
 func notes(c *result.Case, contender *result.Contender) string {
 	said := map[string]bool{}
@@ -167,6 +170,9 @@ func notes(c *result.Case, contender *result.Contender) string {
 			waited++
 		default:
 			said["limited by the "+m.Limiter] = true
+		}
+		if m.MemoryGrowth > 0 && m.Seconds >= soakSeconds {
+			said[fmt.Sprintf("memory of the last quarter: %.2f of the second's", m.MemoryGrowth)] = true
 		}
 		if m.Fault != "" {
 			said["fault: "+strings.ReplaceAll(strings.SplitN(m.Fault, "\n", 2)[0], "|", "/")] = true

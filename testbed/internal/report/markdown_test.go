@@ -21,10 +21,12 @@ func TestTablesSayWhatTheFiguresAreWorth(t *testing.T) {
 	}
 	bad := pinned("driver", 0.5, 0.95)
 	bad.Behind, bad.Broken = true, []string{"too much"}
+	long := pinned("neither", 0.5, 0.25)
+	long.Seconds, long.MemoryGrowth = 600, 1.0234
 	r := &result.Report{Command: "testbed run a\ntestbed run b", Skipped: []string{"a: nginx is not there"}, Interrupted: true, Cases: []result.Case{{
 		ID: "a", Pinned: true, Baseline: "x", Contenders: []result.Contender{
 			{Name: "x", Title: "ex", Durability: "on disk", Rounds: []result.Measurement{pinned("neither", 0.67, 0.82), pinned("collector", 0.95, 0.82)}},
-			{Name: "y", Title: "why", Durability: "none", Rounds: []result.Measurement{pinned("neither", 0.5, 0.25)}},
+			{Name: "y", Title: "why", Durability: "none", Rounds: []result.Measurement{long}},
 			{Name: "z", Title: "zet", Durability: "none", Ours: true, Rounds: []result.Measurement{bad, {Fault: "ended | by itself\nlast words"}}},
 		},
 	}}}
@@ -33,7 +35,7 @@ func TestTablesSayWhatTheFiguresAreWorth(t *testing.T) {
 	for _, want := range []string{
 		"- `testbed run a`\n- `testbed run b`\n", "left out: a: nginx is not there", "the run was interrupted", "Collector and driver have one processor each",
 		"| ex | 1.00 |  | 0.00 | 66.6 |", "| busy: Collector 81 %, driver 82 %; limited by the collector |", "| ex | on disk |", "| 2 | 4 | 6 |",
-		"| busy: Collector 50 %, driver 25 %; limited by what the clients wait for |",
+		"| busy: Collector 50 %, driver 25 %; limited by what the clients wait for; memory of the last quarter: 1.02 of the second's |",
 		"| busy: Collector 50 %, driver 95 %; fault: ended / by itself; limited by the driver; limits broken; the generator fell behind its rate |",
 		"## Limits that did not hold\n\n- a, z, round 1: too much\n- a, z, round 2: ended | by itself",
 	} {

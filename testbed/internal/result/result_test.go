@@ -144,3 +144,18 @@ func TestTheBaselineIsFoundByName(t *testing.T) {
 	c.Baseline = "gone"
 	assert.Nil(t, c.BaselineContender())
 }
+
+func TestALeakIsSeenInTheQuarters(t *testing.T) {
+	series := func(of func(i int) uint64) (all []Sample) {
+		for i := range 40 {
+			all = append(all, Sample{Anonymous: of(i)})
+		}
+		return all
+	}
+	warmsUp := func(i int) uint64 { return min(100, 20+10*uint64(i)) }
+	assert.InDelta(t, 1, GrowthOf(series(warmsUp)), 1e-9)
+	assert.InDelta(t, 345.0/145, GrowthOf(series(func(i int) uint64 { return 10 * uint64(i) })), 1e-9)
+	assert.InDelta(t, 1, GrowthOf(series(func(i int) uint64 { return 100 * uint64(i%2) })), 1e-9, "between a kill and a start there is nothing")
+	assert.Zero(t, GrowthOf(series(warmsUp)[:10]))
+	assert.Zero(t, GrowthOf(series(func(int) uint64 { return 0 })), "without a process")
+}

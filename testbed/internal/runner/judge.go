@@ -69,6 +69,7 @@ func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
 	}
 	atMost(float64(m.PeakAnonymous)/mib, limits.AnonymousMiB, "peak anonymous memory in MiB")
 	atMost(float64(m.PeakRSS)/mib, limits.RSSMiB, "peak RSS in MiB")
+	atMost(m.MemoryGrowth, limits.MemoryGrowth, "anonymous memory of the last quarter against the second")
 	atMost(m.CPUCores, limits.CPUCores, "mean use of processors")
 	atMost(m.Latency.P99.Seconds(), limits.P99.Seconds(), "P99 in seconds")
 	if limits.P99 > 0 && m.Behind {

@@ -92,6 +92,8 @@ type Limits struct {
 	// AnonymousMiB and RSSMiB bound the peak memory.
 	AnonymousMiB float64 `yaml:"anonymous_mib"`
 	RSSMiB       float64 `yaml:"rss_mib"`
+	// MemoryGrowth bounds the mean anonymous memory of the last quarter as a share of the second quarter's: what a leak moves.
+	MemoryGrowth float64 `yaml:"memory_growth"`
 	// CPUCores bounds the mean use of processors.
 	CPUCores float64       `yaml:"cpu_cores"`
 	P99      time.Duration `yaml:"p99"`
@@ -109,7 +111,7 @@ type Limits struct {
 func (l *Limits) validate() error {
 	var errs []error
 	for key, value := range map[string]float64{
-		"anonymous_mib": l.AnonymousMiB, "rss_mib": l.RSSMiB, "cpu_cores": l.CPUCores, "p99": l.P99.Seconds(), "throughput": l.Throughput,
+		"anonymous_mib": l.AnonymousMiB, "rss_mib": l.RSSMiB, "memory_growth": l.MemoryGrowth, "cpu_cores": l.CPUCores, "p99": l.P99.Seconds(), "throughput": l.Throughput,
 		"acknowledged_ratio": l.AcknowledgedRatio, "cpu_ratio": l.CPURatio, "memory_ratio": l.MemoryRatio, "driver_ratio": l.DriverRatio,
 	} {
 		if !(value >= 0) { // which is so for NaN too
