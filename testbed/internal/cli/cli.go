@@ -20,7 +20,7 @@ const usage = `testbed loads Collectors, checks what they deliver, and compares 
 
   testbed list                             the scenarios and suites
   testbed run [flags] SCENARIO|SUITE...    run them and write reports
-  testbed compare A.json B.json            what changed from one run to another; fails where something is worse by more than 5 %
+  testbed compare [flags] A.json B.json    what changed from one run to another; fails where something is worse by more than 5 %
   testbed report [flags] RUN.json...       write the reports of runs again, several into one
   testbed goals BENCH.txt RUN.json...      what was asked of this Collector, and what of it holds
 
@@ -122,16 +122,13 @@ const worseBy = 0.05
 func compare(args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("compare", stderr)
 	all := flags.Bool("all", false, "show every figure, not only those that are clearly worse or better")
+	pair := flags.String("contenders", "", "compare these two contenders of one result, separated by a comma: two builds that ran in turns")
 	paths, err := parse(flags, args)
 	if err != nil {
 		return err
 	}
-	if len(paths) != 2 {
-		return fmt.Errorf("compare needs two results, found %d; %w", len(paths), errUsage)
-	}
-	before, errBefore := result.Read(paths[0])
-	after, errAfter := result.Read(paths[1])
-	if err := errors.Join(errBefore, errAfter); err != nil {
+	before, after, err := sides(paths, *pair)
+	if err != nil {
 		return err
 	}
 	if c := result.Compare(before, after); len(c.Changes) == 0 && len(c.Faults) == 0 {
@@ -142,6 +139,27 @@ func compare(args []string, stdout, stderr io.Writer) error {
 		err = fmt.Errorf("%d figures are worse by more than %.0f %%, or new faults", worse, worseBy*100)
 	}
 	return err
+}
+
+// sides reads what is compared: two results, or two contenders of one.
+func sides(paths []string, pair string) (before, after *result.Report, err error) {
+	if pair == "" {
+		if len(paths) != 2 {
+			return nil, nil, fmt.Errorf("compare needs two results, found %d; %w", len(paths), errUsage)
+		}
+		before, errBefore := result.Read(paths[0])
+		after, errAfter := result.Read(paths[1])
+		return before, after, errors.Join(errBefore, errAfter)
+	}
+	names := strings.Split(pair, ",")
+	if len(names) != 2 || len(paths) != 1 {
+		return nil, nil, fmt.Errorf("`-contenders` compares two contenders of one result, found %d of %d; %w", len(names), len(paths), errUsage)
+	}
+	run, err := result.Read(paths[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	return run.Only(names[0], pair), run.Only(names[1], pair), nil
 }
 
 func rewrite(args []string, stdout, stderr io.Writer) error {

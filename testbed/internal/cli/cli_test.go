@@ -108,3 +108,21 @@ func TestCompareFailsWhereSomethingIsWorse(t *testing.T) {
 	assert.Equal(t, failed, code)
 	assert.Contains(t, said, "no such file")
 }
+
+func TestTwoContendersOfOneRunAreCompared(t *testing.T) {
+	run := saved(t, "r.json", func(r *result.Report) {
+		slower := result.Contender{Name: "slower", Rounds: []result.Measurement{{CPUPerMillion: 6}, {CPUPerMillion: 6.1}}}
+		r.Cases[0].Contenders = append(r.Cases[0].Contenders, slower)
+	}, 5, 5.1)
+	code, said := call(t, "compare", "-contenders", "ours,slower", run)
+	assert.Equal(t, failed, code)
+	assert.Regexp(t, `a +ours,slower +CPU +5.05 \(5 to 5.1\) +6.05 \(6 to 6.1\) +1.198 +worse`, said)
+	code, said = call(t, "compare", "-contenders", "slower,ours", run)
+	assert.Equal(t, ok, code, said)
+	code, said = call(t, "compare", "-contenders", "ours,nobody", run)
+	assert.Equal(t, failed, code)
+	assert.Contains(t, said, "in common")
+	code, said = call(t, "compare", "-contenders", "ours", run)
+	assert.Equal(t, misused, code)
+	assert.Contains(t, said, "compares two contenders of one result, found 1 of 1")
+}

@@ -202,3 +202,20 @@ func (c *Contender) total(of func(*Measurement) uint64) (sum uint64) {
 	}
 	return sum
 }
+
+// Only is the report with one contender, under another name: two of one interleaved run can be compared so.
+func (r *Report) Only(contender, name string) *Report {
+	only := *r
+	only.Cases = nil
+	for _, c := range r.Cases {
+		for _, found := range c.Contenders {
+			if found.Name == contender {
+				found.Name = name
+				c.Contenders = []Contender{found}
+				only.Cases = append(only.Cases, c)
+				break
+			}
+		}
+	}
+	return &only
+}

@@ -178,8 +178,10 @@ func TestWhatShipsIsValid(t *testing.T) {
 	require.NoError(t, err)
 	contenders, err := Contenders(filepath.Join("..", "..", "peers", "contenders.yaml"))
 	require.NoError(t, err)
-	_, err = Contenders(filepath.Join("..", "..", "peers", "contenders-optimizations.yaml"))
-	require.NoError(t, err)
+	for _, name := range []string{"contenders-optimizations.yaml", "contenders-builds.yaml"} {
+		_, err = Contenders(filepath.Join("..", "..", "peers", name))
+		require.NoError(t, err)
+	}
 	var short time.Duration
 	for i := range all {
 		_, _, err := Resolve(all[i].Contenders, contenders, nil)
