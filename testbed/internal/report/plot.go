@@ -7,18 +7,19 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Size of a plot and of the room for its labels, in the units of its view box: the page scales it.
 const (
-	plotWidth, plotHeight   = 460.0, 260.0
+	plotWidth, plotHeight   = 460.0, 266.0
 	marginLeft, marginRight = 64.0, 18.0
-	marginTop, marginBottom = 28.0, 38.0
+	marginTop, marginBottom = 28.0, 44.0
 	innerWidth, innerHeight = plotWidth - marginLeft - marginRight, plotHeight - marginTop - marginBottom
 	maxTicks                = 5
 	ratioRow                = 22.0
-	// letterWidth is what a letter of the plots' font takes at most on average, in the larger size that small screens get.
-	letterWidth = 8.0
+	// What a letter of the plots' font takes on average, in the larger size that small screens get.
+	letterWidth, capitalWidth = 8.0, 11.0
 )
 
 type xy struct{ x, y float64 }
@@ -72,7 +73,7 @@ func (p *plot) svg() template.HTML {
 		}
 	}
 	for _, t := range ticks {
-		fmt.Fprintf(&b, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`, x(t.at), plotHeight-marginBottom+16, html.EscapeString(t.label))
+		fmt.Fprintf(&b, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`, x(t.at), plotHeight-marginBottom+21, html.EscapeString(t.label))
 	}
 	fmt.Fprintf(&b, `<text x="%g" y="%g" text-anchor="middle">%s</text>`, marginLeft+innerWidth/2, plotHeight-6, html.EscapeString(p.xLabel))
 	for _, l := range p.lines {
@@ -135,6 +136,17 @@ type ratio struct {
 	median, low, top float64
 }
 
+func labelWidth(label string) (width float64) {
+	for _, letter := range label {
+		if unicode.IsUpper(letter) {
+			width += capitalWidth
+		} else {
+			width += letterWidth
+		}
+	}
+	return width
+}
+
 // ratioPlot draws each ratio as a point with its range, on a logarithmic axis around 1, so that half and double are as far.
 func ratioPlot(title string, rows []ratio) template.HTML {
 	low, high := 0.5, 2.0
@@ -145,7 +157,7 @@ func ratioPlot(title string, rows []ratio) template.HTML {
 			lines++
 		}
 		low, high = min(low, r.low/1.1), max(high, r.top*1.1)
-		labels = max(labels, letterWidth*float64(len(r.label)))
+		labels = max(labels, labelWidth(r.label))
 	}
 	if len(rows) == 0 || low <= 0 {
 		return ""
