@@ -153,6 +153,22 @@ func totals(contender *result.Contender) (lost, duplicates, refused uint64) {
 	return lost, duplicates, refused
 }
 
+// equalBytes is how far the bytes of two contenders may be apart for their CPU to compare.
+const equalBytes = 0.05
+
+// wireRatio is 1 where there is nothing to compare with.
+func wireRatio(c *result.Case, contender *result.Contender) float64 {
+	baseline := c.BaselineContender()
+	if baseline == nil || baseline.Name == contender.Name {
+		return 1
+	}
+	ratio := result.Ratio(contender, baseline, result.Wire)
+	if ratio == (result.Spread{}) {
+		return 1
+	}
+	return ratio.Median
+}
+
 // soakSeconds is how long a run must be for the growth of its memory to say something.
 const soakSeconds = 100
 
@@ -180,6 +196,12 @@ func notes(c *result.Case, contender *result.Contender) string {
 		if len(m.Broken) > 0 {
 			said["limits broken"] = true
 		}
+	}
+	if baseline := c.BaselineContender(); baseline != nil && baseline.Durability != contender.Durability {
+		said["not the first's durability"] = true
+	}
+	if bytes := wireRatio(c, contender); bytes > 1+equalBytes || bytes < 1-equalBytes {
+		said[fmt.Sprintf("not the first's bytes: %.2f", bytes)] = true
 	}
 	if c.Pinned {
 		if waited == len(contender.Rounds) {

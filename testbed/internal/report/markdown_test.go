@@ -20,7 +20,7 @@ func TestTablesSayWhatTheFiguresAreWorth(t *testing.T) {
 		}
 	}
 	bad := pinned("driver", 0.5, 0.95)
-	bad.Behind, bad.Broken = true, []string{"too much"}
+	bad.Behind, bad.Broken, bad.WireBytesPerItem = true, []string{"too much"}, 74
 	long := pinned("neither", 0.5, 0.25)
 	long.Seconds, long.MemoryGrowth = 600, 1.0234
 	r := &result.Report{Command: "testbed run a\ntestbed run b", Skipped: []string{"a: nginx is not there"}, Interrupted: true, Cases: []result.Case{{
@@ -35,8 +35,8 @@ func TestTablesSayWhatTheFiguresAreWorth(t *testing.T) {
 	for _, want := range []string{
 		"- `testbed run a`\n- `testbed run b`\n", "left out: a: nginx is not there", "the run was interrupted", "Collector and driver have one processor each",
 		"| ex | 1.00 |  | 0.00 | 66.6 |", "| busy: Collector 81 %, driver 82 %; limited by the collector |", "| ex | on disk |", "| 2 | 4 | 6 |",
-		"| busy: Collector 50 %, driver 25 %; limited by what the clients wait for; memory of the last quarter: 1.02 of the second's |",
-		"| busy: Collector 50 %, driver 95 %; fault: ended / by itself; limited by the driver; limits broken; the generator fell behind its rate |",
+		"| busy: Collector 50 %, driver 25 %; limited by what the clients wait for; memory of the last quarter: 1.02 of the second's; not the first's durability |",
+		"| busy: Collector 50 %, driver 95 %; fault: ended / by itself; limited by the driver; limits broken; not the first's bytes: 1.11; not the first's durability; the generator fell behind its rate |",
 		"## Limits that did not hold\n\n- a, z, round 1: too much\n- a, z, round 2: ended | by itself",
 	} {
 		assert.Contains(t, b.String(), want)
