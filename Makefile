@@ -136,6 +136,10 @@ loadtest-full: $(BIN) $(STOCK) ## Every scenario of the testbed but the soak and
 comparison: $(BIN) $(STOCK) ## The comparison with the stock Collector and nginx (an hour)
 	@cd testbed && go run ./cmd/testbed run comparison
 
+.PHONY: performance-docs
+performance-docs: $(BIN) $(STOCK) ## Run what docs/performance shows, and write it (two hours; FILES=... for some)
+	@tools/scripts/performance-docs.sh $(FILES)
+
 .PHONY: sizes
 sizes: $(OCB) ## What each entry of builder-config.yaml adds to the binary (a build per entry: half an hour; ENTRIES=... for some)
 	@tools/scripts/sizes.sh $(OCB) $(ENTRIES)

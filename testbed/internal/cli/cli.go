@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/report"
@@ -19,10 +20,11 @@ const usage = `testbed loads Collectors, checks what they deliver, and compares 
 
   testbed list                             the scenarios and suites
   testbed run [flags] SCENARIO|SUITE...    run them and write reports
-  testbed compare A.json B.json            what changed from one run to another
+  testbed compare [flags] A.json B.json    what changed from one run to another; fails where something is worse by more than 5 %
   testbed report [flags] RUN.json...       write the reports of runs again, several into one
+  testbed goals BENCH.txt RUN.json...      what was asked of this Collector, and what of it holds
 
-"testbed run -h" and "testbed report -h" show the flags.
+"testbed run -h", "testbed compare -h" and "testbed report -h" show the flags.
 `
 
 // Exit codes.
@@ -64,6 +66,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return compare(args[1:], stdout, stderr)
 	case "report":
 		return rewrite(args[1:], stdout, stderr)
+	case "goals":
+		return goals(args[1:], stdout, stderr)
 	case "help", "-h", "-help", "--help":
 		_, err := io.WriteString(stdout, usage)
 		return err
@@ -117,35 +121,45 @@ const worseBy = 0.05
 
 func compare(args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("compare", stderr)
+	all := flags.Bool("all", false, "show every figure, not only those that are clearly worse or better")
+	pair := flags.String("contenders", "", "compare these two contenders of one result, separated by a comma: two builds that ran in turns")
 	paths, err := parse(flags, args)
 	if err != nil {
 		return err
 	}
-	if len(paths) != 2 {
-		return fmt.Errorf("compare needs two results, found %d; %w", len(paths), errUsage)
-	}
-	before, errBefore := result.Read(paths[0])
-	after, errAfter := result.Read(paths[1])
-	if err := errors.Join(errBefore, errAfter); err != nil {
+	before, after, err := sides(paths, *pair)
+	if err != nil {
 		return err
 	}
-	changes := result.Compare(before, after)
-	if len(changes) == 0 {
+	if c := result.Compare(before, after); len(c.Changes) == 0 && len(c.Faults) == 0 {
 		return errors.New("the two results have no case and contender in common")
 	}
-	if err := report.Changes(stdout, changes, worseBy); err != nil {
-		return err
+	worse, err := report.Changes(stdout, before, after, worseBy, *all)
+	if err == nil && worse > 0 {
+		err = fmt.Errorf("%d figures are worse by more than %.0f %%, or new faults", worse, worseBy*100)
 	}
-	worse := 0
-	for i := range changes {
-		if changes[i].Worse(worseBy) {
-			worse++
+	return err
+}
+
+// sides reads what is compared: two results, or two contenders of one.
+func sides(paths []string, pair string) (before, after *result.Report, err error) {
+	if pair == "" {
+		if len(paths) != 2 {
+			return nil, nil, fmt.Errorf("compare needs two results, found %d; %w", len(paths), errUsage)
 		}
+		before, errBefore := result.Read(paths[0])
+		after, errAfter := result.Read(paths[1])
+		return before, after, errors.Join(errBefore, errAfter)
 	}
-	if worse > 0 {
-		return fmt.Errorf("%d figures are worse by more than %.0f %%", worse, worseBy*100)
+	names := strings.Split(pair, ",")
+	if len(names) != 2 || len(paths) != 1 {
+		return nil, nil, fmt.Errorf("`-contenders` compares two contenders of one result, found %d of %d; %w", len(names), len(paths), errUsage)
 	}
-	return nil
+	run, err := result.Read(paths[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	return run.Only(names[0], pair), run.Only(names[1], pair), nil
 }
 
 func rewrite(args []string, stdout, stderr io.Writer) error {
@@ -159,22 +173,51 @@ func rewrite(args []string, stdout, stderr io.Writer) error {
 	if len(paths) == 0 {
 		return fmt.Errorf("report needs the JSON of a run; %w", errUsage)
 	}
-	merged, err := result.Read(paths[0])
+	merged, err := merge(paths)
 	if err != nil {
 		return err
-	}
-	for _, path := range paths[1:] {
-		more, err := result.Read(path)
-		if err != nil {
-			return err
-		}
-		merged.Command += "`, `" + more.Command // a line of code each in the report
-		merged.Cases = append(merged.Cases, more.Cases...)
-		merged.Skipped = append(merged.Skipped, more.Skipped...)
 	}
 	if err := report.WriteAll(*dir, *title, merged); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(stdout, "wrote the reports to", *dir)
 	return err
+}
+
+// merge reads the results of several runs as one.
+func merge(paths []string) (*result.Report, error) {
+	merged, err := result.Read(paths[0])
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths[1:] {
+		more, err := result.Read(path)
+		if err != nil {
+			return nil, err
+		}
+		merged.Command += "\n" + more.Command
+		merged.Cases = append(merged.Cases, more.Cases...)
+		merged.Skipped = append(merged.Skipped, more.Skipped...)
+	}
+	return merged, nil
+}
+
+func goals(args []string, stdout, stderr io.Writer) error {
+	paths, err := parse(newFlags("goals", stderr), args)
+	if err != nil {
+		return err
+	}
+	if len(paths) < 2 {
+		return fmt.Errorf("goals needs the output of the benchmarks and the JSON of a run; %w", errUsage)
+	}
+	benchmarks, err := os.Open(paths[0])
+	if err != nil {
+		return err
+	}
+	defer benchmarks.Close()
+	merged, err := merge(paths[1:])
+	if err != nil {
+		return err
+	}
+	return report.Goals(stdout, benchmarks, merged)
 }

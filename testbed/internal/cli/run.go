@@ -127,7 +127,8 @@ func (f *runFlags) cases(wanted []string) ([]scenario.Case, map[string]scenario.
 		if f.kills > 0 && s.Kills > 0 {
 			s.Kills = f.kills
 		}
-		if err := s.Validate(); err != nil {
+		_, _, errContenders := scenario.Resolve(s.Contenders, contenders, f.programs)
+		if err := errors.Join(s.Validate(), errContenders); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w; %w", s.Name, err, errUsage)
 		}
 		for _, c := range s.Cases() {
@@ -153,21 +154,29 @@ func (f *runFlags) write(stdout io.Writer, measured *result.Report) error {
 		return err
 	}
 	fmt.Fprintln(stdout, "\nResults:", f.out)
+	if measured.Interrupted {
+		return errInterrupted
+	}
 	if broken := measured.Broken(); len(broken) > 0 {
 		return fmt.Errorf("%d limits broken:\n  %s", len(broken), strings.Join(broken, "\n  "))
 	}
 	return nil
 }
 
-// versions asks the programs that exist what they are.
+// errInterrupted makes a command fail that was to hold limits and could not.
+var errInterrupted = errors.New("the run was interrupted; what it measured until then is written, its limits were not judged")
+
+// versions asks the programs that exist what they are. One that takes the question for a start is ended.
 func versions(programs map[string]string) map[string]string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
 	known := map[string]string{}
 	for name, path := range programs {
-		if output, err := exec.Command(path, "--version").Output(); err == nil {
+		if output, err := exec.CommandContext(ctx, path, "--version").Output(); err == nil {
 			known[name] = strings.TrimSpace(string(output))
 		}
 	}
-	if output, err := exec.Command("nginx", "-v").CombinedOutput(); err == nil {
+	if output, err := exec.CommandContext(ctx, "nginx", "-v").CombinedOutput(); err == nil {
 		known["nginx"] = strings.TrimSpace(string(output))
 	}
 	return known

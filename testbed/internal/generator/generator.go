@@ -34,6 +34,8 @@ type Settings struct {
 	Protocol    string
 	Address     string
 	Compression otlp.Compression
+	// Seed decides how long each retry waits.
+	Seed uint64
 }
 
 // Generator is one load. It is used once.
@@ -155,7 +157,7 @@ func (g *Generator) request(ctx, load context.Context, slot int, due time.Time) 
 	defer body.Free()
 	l := g.settings.Ledger
 	l.Sent(seq)
-	if failed := g.attempt(ctx, slot, body, now); failed != nil {
+	if failed := g.attempt(ctx, slot, seq, body, now); failed != nil {
 		l.Refused(seq)
 		return
 	}
@@ -171,10 +173,10 @@ func (g *Generator) request(ctx, load context.Context, slot int, due time.Time) 
 	}
 }
 
-func (g *Generator) attempt(ctx context.Context, slot int, body mem.Buffer, begun time.Time) error {
+func (g *Generator) attempt(ctx context.Context, slot int, seq uint64, body mem.Buffer, begun time.Time) error {
 	retry := g.settings.Load.Retry
 	delay := retry.Initial
-	for {
+	for tried := uint64(0); ; tried++ {
 		g.attempts.Add(1)
 		attempt, cancel := context.WithTimeout(ctx, g.settings.Load.Timeout)
 		rejected, failed := g.client.send(attempt, slot, body)
@@ -185,7 +187,7 @@ func (g *Generator) attempt(ctx context.Context, slot int, body mem.Buffer, begu
 		}
 		g.failures.Add(1)
 		g.errors.add(failed)
-		wait := max(jitter(delay), failed.retryAfter)
+		wait := max(jitter(delay, g.settings.Seed, seq, tried), failed.retryAfter)
 		if !failed.retryable || time.Since(begun)+wait > retry.MaxElapsed {
 			return failed
 		}

@@ -151,6 +151,22 @@ func TestAnEndedContextEndsEverything(t *testing.T) {
 	assert.Equal(t, r.ledger.Count().Sent, r.ledger.Count().Refused)
 }
 
+func TestRetriesAreSpreadAndRepeatable(t *testing.T) {
+	waits := map[time.Duration]bool{}
+	for request := range uint64(20) {
+		for attempt := range uint64(5) {
+			wait := jitter(time.Second, 7, request, attempt)
+			assert.Equal(t, wait, jitter(time.Second, 7, request, attempt))
+			assert.NotEqual(t, wait, jitter(time.Second, 8, request, attempt))
+			assert.GreaterOrEqual(t, wait, time.Second/2)
+			assert.LessOrEqual(t, wait, time.Second)
+			waits[wait] = true
+		}
+	}
+	assert.Greater(t, len(waits), 90)
+	assert.Zero(t, jitter(0, 1, 2, 3))
+}
+
 func TestPartialSuccessIsRead(t *testing.T) {
 	// field 1 (partial_success) with field 1 (rejected items) = 3
 	for _, signal := range payload.Signals {

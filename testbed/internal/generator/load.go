@@ -76,7 +76,7 @@ func (l *Load) Validate() error {
 	if l.Retry.MaxElapsed > 0 && (l.Retry.Initial <= 0 || l.Retry.Max < l.Retry.Initial) {
 		bad("`retry.initial` must be positive and at most `retry.max`, found %s and %s", l.Retry.Initial, l.Retry.Max)
 	}
-	return errors.Join(append(errs, l.Pattern.validate())...)
+	return errors.Join(append(errs, l.Pattern.validate()...)...)
 }
 
 // Kinds of pattern.
@@ -99,8 +99,7 @@ type Pattern struct {
 	Length time.Duration `yaml:"length"`
 }
 
-func (p *Pattern) validate() error {
-	var errs []error
+func (p *Pattern) validate() (errs []error) {
 	switch p.Kind {
 	case "", Constant:
 		return nil
@@ -117,7 +116,7 @@ func (p *Pattern) validate() error {
 	if p.Kind == Burst && (p.Length <= 0 || p.Length >= p.Period) {
 		errs = append(errs, fmt.Errorf("`pattern.length` must be positive and below `pattern.period`, found %s", p.Length))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // RateAt is the rate in items per second at a moment after the load's beginning.
@@ -142,4 +141,18 @@ func (l *Load) RateAt(t time.Duration) float64 {
 		return p.To
 	}
 	return l.Rate
+}
+
+// Items is how many items an open loop sends, warm-up included, when it keeps its rate. A closed loop has no such number: it is 0.
+func (l *Load) Items() float64 {
+	if l.Mode != Open {
+		return 0
+	}
+	const steps = 10_000
+	step := (l.Warmup + l.Duration) / steps
+	var items float64
+	for i := range time.Duration(steps) {
+		items += l.RateAt(i*step) * step.Seconds()
+	}
+	return items
 }

@@ -48,3 +48,12 @@ func TestLoadsReportEveryFaultAtOnce(t *testing.T) {
 	require.ErrorContains(t, open.Validate(), "`rate` must be positive")
 	require.ErrorContains(t, open.Validate(), "`pattern.length` must be")
 }
+
+func TestTheItemsOfALoadAreThoseOfItsPattern(t *testing.T) {
+	l := Load{Mode: Open, Rate: 100, Warmup: time.Second, Duration: 9 * time.Second}
+	assert.InDelta(t, 1000, l.Items(), 1)
+	l.Pattern = Pattern{Kind: Wave, To: 300, Period: 5 * time.Second}
+	assert.InDelta(t, 2000, l.Items(), 10)
+	l.Mode = Closed
+	assert.Zero(t, l.Items())
+}

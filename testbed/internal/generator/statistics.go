@@ -80,12 +80,14 @@ func (e *errorCounts) add(err error) {
 	e.counts[kind]++
 }
 
-// jitter spreads the retries of many clients: between half of d and d.
-func jitter(d time.Duration) time.Duration {
+// jitter spreads the retries of many clients: between half of d and d, the same for the same attempt of the same request in every run
+// with this seed.
+func jitter(d time.Duration, seed, request, attempt uint64) time.Duration {
 	if d <= 0 {
 		return 0
 	}
-	return d/2 + rand.N(d/2+1)
+	draw := rand.NewPCG(seed, request<<16|attempt&0xffff).Uint64()
+	return d/2 + time.Duration(draw%uint64(d/2+1))
 }
 
 // Statistics are what a generator has seen until now.

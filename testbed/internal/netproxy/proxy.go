@@ -3,7 +3,6 @@ package netproxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -242,15 +241,4 @@ func (p *Proxy) slow(phase *activePhase, n int) {
 	case <-time.After(time.Duration(n) * time.Second / time.Duration(phase.BytesPerSecond)):
 	case <-p.ctx.Done():
 	}
-}
-
-// ValidatePhases reports everything that is wrong with the phases, by their place.
-func ValidatePhases(phases []Phase) error {
-	var errs []error
-	for i := range phases {
-		if err := phases[i].Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("`network[%d]`: %w", i, err))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -33,7 +33,7 @@ func (c Compression) Validate() error {
 			return nil
 		}
 	}
-	return fmt.Errorf("a compression must be one of %v, found %q", Compressions, string(c))
+	return fmt.Errorf("must be one of %v, found %q", Compressions, string(c))
 }
 
 // zstdEncoder serves every sender of the process: EncodeAll is safe for concurrent use.

@@ -2,11 +2,14 @@ package process
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -113,13 +116,61 @@ func TestAProcessCanBePinned(t *testing.T) {
 	p, err := Start(s)
 	require.NoError(t, err)
 	defer p.Close()
-	status, err := os.Open(fmt.Sprintf("/proc/%d/status", p.PID()))
-	require.NoError(t, err)
-	defer status.Close()
-	content, err := io.ReadAll(status)
-	require.NoError(t, err)
-	assert.Contains(t, string(content), "Cpus_allowed_list:\t0\n")
+	assert.Equal(t, []string{"0"}, processors(t, p.PID()))
 	require.NoError(t, p.Kill())
+}
+
+// processors are what the threads of a process may run on, each once.
+func processors(t *testing.T, pid int) []string {
+	t.Helper()
+	paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	require.NoError(t, err)
+	var all []string
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			continue // the thread has ended
+		}
+		_, list, _ := strings.Cut(string(content), "Cpus_allowed_list:\t")
+		list, _, _ = strings.Cut(list, "\n")
+		if !slices.Contains(all, list) {
+			all = append(all, list)
+		}
+	}
+	return all
+}
+
+// allowed are the processors of every thread of this process.
+func allowed(t *testing.T) []string { t.Helper(); return processors(t, os.Getpid()) }
+
+// Threads that exist are pinned, and threads that start later; a child has the processor that it is given; all of it can be undone.
+func TestThisProcessCanBePinnedBesideItsChild(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("needs two processors")
+	}
+	before := allowed(t)
+	undo, err := PinSelf(1)
+	require.NoError(t, err)
+	s := settings(t, "serve")
+	s.CPU = 0
+	p, err := Start(s)
+	require.NoError(t, err)
+	defer p.Close()
+	assert.Equal(t, []string{"0"}, processors(t, p.PID()))
+	var threads sync.WaitGroup
+	for range 20 { // each needs a thread of its own
+		threads.Go(func() { runtime.LockOSThread(); time.Sleep(time.Millisecond) })
+	}
+	threads.Wait()
+	assert.Equal(t, []string{"1"}, processors(t, os.Getpid()))
+	assert.Equal(t, 1, runtime.GOMAXPROCS(0))
+	require.NoError(t, undo())
+	assert.Equal(t, before, allowed(t))
+	require.NoError(t, p.Kill())
+
+	_, err = PinSelf(1000)
+	require.ErrorContains(t, err, "processor 1000")
+	assert.Equal(t, before, allowed(t))
 }
 
 func TestAFailureAtStartShowsTheLastWords(t *testing.T) {

@@ -16,9 +16,7 @@ import (
 func Markdown(w io.Writer, title string, r *result.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n", title)
-	for _, line := range facts(r) {
-		fmt.Fprintf(&b, "- %s\n", line)
-	}
+	factList(&b, r)
 	b.WriteString("\nEach figure is the median of the rounds; a ratio is the median of the ratios of each round, with its range. Lost, duplicate\n" +
 		"and refused items are of all rounds together. CPU counts the Collector's user and system time; the driver is the\n" +
 		"generator and the backend together.\n")
@@ -39,12 +37,23 @@ func Markdown(w io.Writer, title string, r *result.Report) error {
 	return err
 }
 
+func factList(b *strings.Builder, r *result.Report) {
+	for _, line := range facts(r) {
+		fmt.Fprintf(b, "- %s\n", line)
+	}
+	for _, command := range commands(r) {
+		fmt.Fprintf(b, "- `%s`\n", command)
+	}
+}
+
+// commands are what made the figures; several where runs were put together.
+func commands(r *result.Report) []string { return strings.Split(r.Command, "\n") }
+
 // facts are where, when and of what the figures are.
 func facts(r *result.Report) []string {
 	lines := []string{
 		fmt.Sprintf("%s, %d processors (%s), kernel %s, %s; garbage collection: %s", r.Time.Format(time.DateTime+" MST"),
 			r.Machine.CPUs, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Machine.GC),
-		fmt.Sprintf("`%s`", r.Command),
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Programs)) {
 		lines = append(lines, fmt.Sprintf("%s: %s", name, r.Programs[name]))
@@ -95,7 +104,7 @@ func caseLine(c *result.Case) string {
 }
 
 func median(contender *result.Contender, of func(*result.Measurement) float64) float64 {
-	return contender.Spread(result.Metric{Of: of}).Median
+	return contender.SpreadOf(of).Median
 }
 
 func costRow(c *result.Case, contender *result.Contender) []string {
@@ -112,7 +121,7 @@ func costRow(c *result.Case, contender *result.Contender) []string {
 		fmt.Sprintf("%.0f", median(contender, result.Throughput.Of)),
 		mebibytes(median(contender, result.Anonymous.Of)),
 		mebibytes(median(contender, func(m *result.Measurement) float64 { return float64(m.PeakRSS) })),
-		notes(contender),
+		notes(c, contender),
 	}
 }
 
@@ -144,16 +153,42 @@ func totals(contender *result.Contender) (lost, duplicates, refused uint64) {
 	return lost, duplicates, refused
 }
 
+// equalBytes is how far the bytes of two contenders may be apart for their CPU to compare.
+const equalBytes = 0.05
+
+// wireRatio is 1 where there is nothing to compare with.
+func wireRatio(c *result.Case, contender *result.Contender) float64 {
+	baseline := c.BaselineContender()
+	if baseline == nil || baseline.Name == contender.Name {
+		return 1
+	}
+	ratio := result.Ratio(contender, baseline, result.Wire)
+	if ratio == (result.Spread{}) {
+		return 1
+	}
+	return ratio.Median
+}
+
+// soakSeconds is how long a run must be for the growth of its memory to say something.
+const soakSeconds = 100
+
 // notes say what a reader must know before believing the figures of a row.
-func notes(contender *result.Contender) string {
+func notes(c *result.Case, contender *result.Contender) string {
 	said := map[string]bool{}
+	waited := 0
 	for i := range contender.Rounds {
 		m := &contender.Rounds[i]
 		if m.Behind {
 			said["the generator fell behind its rate"] = true
 		}
-		if m.Limiter != "neither" && m.Limiter != "" {
+		switch m.Limiter {
+		case "", "neither":
+			waited++
+		default:
 			said["limited by the "+m.Limiter] = true
+		}
+		if m.MemoryGrowth > 0 && m.Seconds >= soakSeconds {
+			said[fmt.Sprintf("memory of the last quarter: %.2f of the second's", m.MemoryGrowth)] = true
 		}
 		if m.Fault != "" {
 			said["fault: "+strings.ReplaceAll(strings.SplitN(m.Fault, "\n", 2)[0], "|", "/")] = true
@@ -161,6 +196,19 @@ func notes(contender *result.Contender) string {
 		if len(m.Broken) > 0 {
 			said["limits broken"] = true
 		}
+	}
+	if baseline := c.BaselineContender(); baseline != nil && baseline.Durability != contender.Durability {
+		said["not the first's durability"] = true
+	}
+	if bytes := wireRatio(c, contender); bytes > 1+equalBytes || bytes < 1-equalBytes {
+		said[fmt.Sprintf("not the first's bytes: %.2f", bytes)] = true
+	}
+	if c.Pinned {
+		if waited == len(contender.Rounds) {
+			said["limited by what the clients wait for"] = true
+		}
+		said[fmt.Sprintf("busy: Collector %.0f %%, driver %.0f %%", 100*median(contender, func(m *result.Measurement) float64 { return m.CPUCores }),
+			100*median(contender, func(m *result.Measurement) float64 { return m.DriverCores }))] = true
 	}
 	return strings.Join(slices.Sorted(maps.Keys(said)), "; ")
 }

@@ -7,18 +7,19 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // Size of a plot and of the room for its labels, in the units of its view box: the page scales it.
 const (
-	plotWidth, plotHeight   = 460.0, 260.0
-	marginLeft, marginRight = 64.0, 12.0
-	marginTop, marginBottom = 28.0, 38.0
+	plotWidth, plotHeight   = 460.0, 266.0
+	marginLeft, marginRight = 64.0, 18.0
+	marginTop, marginBottom = 28.0, 44.0
 	innerWidth, innerHeight = plotWidth - marginLeft - marginRight, plotHeight - marginTop - marginBottom
 	maxTicks                = 5
 	ratioRow                = 22.0
-	// letterWidth is what a letter of the plots' font takes at most on average.
-	letterWidth = 6.6
+	// What a letter of the plots' font takes on average, in the larger size that small screens get.
+	letterWidth, capitalWidth = 8.0, 11.0
 )
 
 type xy struct{ x, y float64 }
@@ -72,7 +73,7 @@ func (p *plot) svg() template.HTML {
 		}
 	}
 	for _, t := range ticks {
-		fmt.Fprintf(&b, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`, x(t.at), plotHeight-marginBottom+16, html.EscapeString(t.label))
+		fmt.Fprintf(&b, `<text x="%.1f" y="%g" text-anchor="middle">%s</text>`, x(t.at), plotHeight-marginBottom+21, html.EscapeString(t.label))
 	}
 	fmt.Fprintf(&b, `<text x="%g" y="%g" text-anchor="middle">%s</text>`, marginLeft+innerWidth/2, plotHeight-6, html.EscapeString(p.xLabel))
 	for _, l := range p.lines {
@@ -127,37 +128,53 @@ func yTicks(low, high float64, logarithmic bool) (ticks []float64) {
 	return ticks
 }
 
-// ratio is one row of a plot of ratios.
+// ratio is one row of a plot of ratios. A heading stands above it, on a line of its own.
 type ratio struct {
+	heading          string
 	color            int
 	label            string
 	median, low, top float64
+}
+
+func labelWidth(label string) (width float64) {
+	for _, letter := range label {
+		if unicode.IsUpper(letter) {
+			width += capitalWidth
+		} else {
+			width += letterWidth
+		}
+	}
+	return width
 }
 
 // ratioPlot draws each ratio as a point with its range, on a logarithmic axis around 1, so that half and double are as far.
 func ratioPlot(title string, rows []ratio) template.HTML {
 	low, high := 0.5, 2.0
 	labels := 0.0
+	lines := len(rows)
 	for _, r := range rows {
+		if r.heading != "" {
+			lines++
+		}
 		low, high = min(low, r.low/1.1), max(high, r.top*1.1)
-		labels = max(labels, letterWidth*float64(len(r.label)))
+		labels = max(labels, labelWidth(r.label))
 	}
 	if len(rows) == 0 || low <= 0 {
 		return ""
 	}
 	xScale := scale(low, high, true)
-	x := func(v float64) float64 { return labels + (plotWidth-labels-marginRight)*xScale(v) }
-	height := marginTop + ratioRow*float64(len(rows)) + 24
+	x := func(v float64) float64 { return labels + 16 + (plotWidth-labels-16-marginRight)*xScale(v) }
+	height := marginTop + ratioRow*float64(lines) + 24
 
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-label="%s">`, plotWidth, height, html.EscapeString(title))
 	fmt.Fprintf(&b, `<text class="title" x="4" y="16">%s</text>`, html.EscapeString(title))
 	var drawn []float64
 	tooClose := func(v float64) bool {
-		return slices.ContainsFunc(drawn, func(other float64) bool { return math.Abs(x(v)-x(other)) < 28 })
+		return slices.ContainsFunc(drawn, func(other float64) bool { return math.Abs(x(v)-x(other)) < 32 })
 	}
-	// 1 comes first: it is the one that must not give way.
-	for _, v := range []float64{1, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 2, 5, 10, 20, 50, 100} {
+	// 1 comes first: it is the one that must not give way. What is nearest to it comes next.
+	for _, v := range []float64{1, 0.5, 2, 0.2, 5, 0.1, 10, 0.05, 20, 0.02, 50, 0.01, 100} {
 		if v < low || v > high || tooClose(v) {
 			continue
 		}
@@ -169,9 +186,14 @@ func ratioPlot(title string, rows []ratio) template.HTML {
 		fmt.Fprintf(&b, `<line class="%s" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/>`, class, x(v), x(v), marginTop-4, height-20)
 		fmt.Fprintf(&b, `<text x="%.1f" y="%g" text-anchor="middle">%g</text>`, x(v), height-6, v)
 	}
-	for i, r := range rows {
-		y := marginTop + ratioRow*(float64(i)+0.5)
-		fmt.Fprintf(&b, `<text x="4" y="%g">%s</text>`, y+4, html.EscapeString(r.label))
+	y := marginTop - ratioRow/2
+	for _, r := range rows {
+		if r.heading != "" {
+			y += ratioRow
+			fmt.Fprintf(&b, `<text class="title" x="4" y="%g">%s</text>`, y+4, html.EscapeString(r.heading))
+		}
+		y += ratioRow
+		fmt.Fprintf(&b, `<text x="12" y="%g">%s</text>`, y+4, html.EscapeString(r.label))
 		fmt.Fprintf(&b, `<line class="c%d" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/>`, r.color, x(r.low), x(r.top), y, y)
 		fmt.Fprintf(&b, `<circle class="c%d" cx="%.1f" cy="%g" r="4"/>`, r.color, x(r.median), y)
 	}

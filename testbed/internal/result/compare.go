@@ -57,11 +57,14 @@ func SpreadOf(values []float64) Spread {
 }
 
 // Spread is the contender's course of a metric over its rounds.
-func (c *Contender) Spread(metric Metric) Spread {
+func (c *Contender) Spread(metric Metric) Spread { return c.SpreadOf(metric.Of) }
+
+// SpreadOf is the course of any figure.
+func (c *Contender) SpreadOf(figure func(*Measurement) float64) Spread {
 	var values []float64
 	for i := range c.Rounds {
 		if c.Rounds[i].Fault == "" {
-			values = append(values, metric.Of(&c.Rounds[i]))
+			values = append(values, figure(&c.Rounds[i]))
 		}
 	}
 	return SpreadOf(values)
@@ -103,42 +106,116 @@ func (c *Change) Ratio() float64 { return c.After.Median / c.Before.Median }
 func (c *Change) Clear() bool { return c.After.Min > c.Before.Max || c.After.Max < c.Before.Min }
 
 // Worse tells whether the change is clear, and for the worse by more than tolerance (0.05 is 5 %).
-func (c *Change) Worse(tolerance float64) bool {
-	ratio := c.Ratio()
+func (c *Change) Worse(tolerance float64) bool { return c.Clear() && c.costs() > 1+tolerance }
+
+// Better is the opposite of Worse.
+func (c *Change) Better(tolerance float64) bool { return c.Clear() && 1/c.costs() > 1+tolerance }
+
+// costs is the ratio turned so that more is worse.
+func (c *Change) costs() float64 {
 	if c.Metric.HigherIsBetter {
-		ratio = 1 / ratio
+		return 1 / c.Ratio()
 	}
-	return c.Clear() && ratio > 1+tolerance
+	return c.Ratio()
+}
+
+// Fault is something that one report has more of than the other, and none should have.
+type Fault struct {
+	Case, Contender, What string
+	Before, After         uint64
+}
+
+// Comparison is what two reports have in common, and what not.
+type Comparison struct {
+	Changes []Change
+	// Faults are those that became more: items lost, changed or from nowhere, runs that failed.
+	Faults []Fault
+	// OnlyBefore and OnlyAfter name cases with their contenders that the other report lacks.
+	OnlyBefore, OnlyAfter []string
 }
 
 // Compare finds what both reports have measured.
-func Compare(before, after *Report) []Change {
-	var changes []Change
-	for i := range after.Cases {
-		for j := range before.Cases {
-			if before.Cases[j].ID == after.Cases[i].ID {
-				changes = append(changes, compareCase(&before.Cases[j], &after.Cases[i])...)
-			}
+func Compare(before, after *Report) Comparison {
+	var c Comparison
+	old, matched := map[string]*Contender{}, map[string]bool{}
+	before.each(func(id string, contender *Contender) { old[id+", "+contender.Name] = contender })
+	after.each(func(id string, contender *Contender) {
+		name := id + ", " + contender.Name
+		if old[name] == nil {
+			c.OnlyAfter = append(c.OnlyAfter, name)
+			return
 		}
-	}
-	return changes
+		matched[name] = true
+		c.add(id, old[name], contender)
+	})
+	before.each(func(id string, contender *Contender) {
+		if name := id + ", " + contender.Name; !matched[name] {
+			c.OnlyBefore = append(c.OnlyBefore, name)
+		}
+	})
+	return c
 }
 
-func compareCase(before, after *Case) []Change {
-	var changes []Change
-	for i := range after.Contenders {
-		for j := range before.Contenders {
-			own, old := &after.Contenders[i], &before.Contenders[j]
-			if own.Name != old.Name {
-				continue
-			}
-			for _, metric := range Metrics {
-				change := Change{Case: after.ID, Contender: own.Name, Metric: metric, Before: old.Spread(metric), After: own.Spread(metric)}
-				if change.Before.Median != 0 && change.After.Median != 0 {
-					changes = append(changes, change)
-				}
+func (r *Report) each(visit func(caseID string, contender *Contender)) {
+	for i := range r.Cases {
+		for j := range r.Cases[i].Contenders {
+			visit(r.Cases[i].ID, &r.Cases[i].Contenders[j])
+		}
+	}
+}
+
+func (c *Comparison) add(id string, before, after *Contender) {
+	for _, metric := range Metrics {
+		change := Change{Case: id, Contender: after.Name, Metric: metric, Before: before.Spread(metric), After: after.Spread(metric)}
+		if change.Before.Median != 0 && change.After.Median != 0 {
+			c.Changes = append(c.Changes, change)
+		}
+	}
+	for _, fault := range faults {
+		if had, has := before.total(fault.of), after.total(fault.of); has > had {
+			c.Faults = append(c.Faults, Fault{Case: id, Contender: after.Name, What: fault.what, Before: had, After: has})
+		}
+	}
+}
+
+// faults are counted over all rounds: whatever their number, none is noise.
+var faults = []struct {
+	what string
+	of   func(*Measurement) uint64
+}{
+	{"acknowledged items lost", func(m *Measurement) uint64 { return m.Counts.Lost }},
+	{"items changed", func(m *Measurement) uint64 { return m.Counts.Corrupted }},
+	{"items from nowhere", func(m *Measurement) uint64 { return m.Counts.Unknown }},
+	{"spans without their trace or parent", func(m *Measurement) uint64 { return m.Counts.TraceLost }},
+	{"requests that could not be decoded", func(m *Measurement) uint64 { return m.Counts.Malformed }},
+	{"runs that failed", func(m *Measurement) uint64 {
+		if m.Fault != "" {
+			return 1
+		}
+		return 0
+	}},
+}
+
+func (c *Contender) total(of func(*Measurement) uint64) (sum uint64) {
+	for i := range c.Rounds {
+		sum += of(&c.Rounds[i])
+	}
+	return sum
+}
+
+// Only is the report with one contender, under another name: two of one interleaved run can be compared so.
+func (r *Report) Only(contender, name string) *Report {
+	only := *r
+	only.Cases = nil
+	for _, c := range r.Cases {
+		for _, found := range c.Contenders {
+			if found.Name == contender {
+				found.Name = name
+				c.Contenders = []Contender{found}
+				only.Cases = append(only.Cases, c)
+				break
 			}
 		}
 	}
-	return changes
+	return &only
 }

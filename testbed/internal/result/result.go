@@ -4,6 +4,7 @@ package result
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -18,7 +19,7 @@ type Report struct {
 	// Programs maps the binaries to what they say of their version.
 	Programs map[string]string `json:"programs"`
 	Cases    []Case            `json:"cases"`
-	// Interrupted is set where the run was ended before its time; what was measured until then is there.
+	// Interrupted is set where the run was ended before its time; what was measured until then is there, and not judged.
 	Interrupted bool `json:"interrupted,omitempty"`
 	// Skipped says what could not run, and why.
 	Skipped []string `json:"skipped,omitempty"`
@@ -77,7 +78,10 @@ type Measurement struct {
 	ItemsPerExport float64 `json:"items_per_export"`
 	PeakRSS        uint64  `json:"peak_rss_bytes"`
 	PeakAnonymous  uint64  `json:"peak_anonymous_bytes"`
-	Latency        Latency `json:"latency"`
+	// MemoryGrowth is the mean anonymous memory of the last quarter as a share of the second quarter's: near 1 where nothing leaks. The first
+	// quarter is left out, in which everything grows. 0 where there are too few samples.
+	MemoryGrowth float64 `json:"memory_growth,omitempty"`
+	Latency      Latency `json:"latency"`
 	// Lag is how late the generator itself was (99 of 100 requests); Behind says that it could not keep its rate, so that the
 	// latencies belong to a lower load than intended.
 	LagP99  time.Duration `json:"lag_p99_ns"`
@@ -129,6 +133,31 @@ type Sample struct {
 	CPUCores  float64 `json:"cpu"`
 	Anonymous uint64  `json:"anonymous"`
 	Pending   int64   `json:"pending"`
+}
+
+// minGrowthSamples is how many samples MemoryGrowth needs, four in each quarter.
+const minGrowthSamples = 16
+
+// GrowthOf computes MemoryGrowth. Moments without a process, between a kill and a start, do not count.
+func GrowthOf(series []Sample) float64 {
+	if len(series) < minGrowthSamples {
+		return 0
+	}
+	mean := func(part []Sample) float64 {
+		var sum, n float64
+		for i := range part {
+			if part[i].Anonymous > 0 {
+				sum, n = sum+float64(part[i].Anonymous), n+1
+			}
+		}
+		return sum / n
+	}
+	quarter := len(series) / 4
+	growth := mean(series[3*quarter:]) / mean(series[quarter:2*quarter])
+	if math.IsNaN(growth) || math.IsInf(growth, 0) {
+		return 0
+	}
+	return growth
 }
 
 // Write puts the report into a file.

@@ -1,6 +1,7 @@
 package result
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/ledger"
 )
 
 func cpu(values ...float64) Contender {
@@ -46,17 +49,41 @@ func TestAChangeCountsWhenItIsBeyondTheScatter(t *testing.T) {
 	assert.False(t, change(CPU, slower, steady).Worse(0.05), "less CPU is better")
 	assert.True(t, change(Throughput, slower, steady).Worse(0.05))
 	assert.False(t, change(Throughput, steady, slower).Worse(0.05))
+	assert.True(t, change(Throughput, steady, slower).Better(0.05))
+	assert.True(t, change(CPU, slower, steady).Better(0.05))
+	assert.False(t, change(CPU, slower, steady).Better(0.25))
+	assert.False(t, change(CPU, steady, scattered).Better(0.05))
 }
 
 func TestReportsAreComparedByCaseAndContender(t *testing.T) {
 	report := func(id string, v float64) *Report {
-		return &Report{Cases: []Case{{ID: id, Contenders: []Contender{cpu(v), {Name: "other " + id}}}}}
+		return &Report{Cases: []Case{{ID: id, Contenders: []Contender{cpu(v), {Name: "other"}}}}}
 	}
-	changes := Compare(report("a", 2), report("a", 3))
-	require.Len(t, changes, 1)
-	assert.InDelta(t, 1.5, changes[0].Ratio(), 1e-9)
-	assert.Equal(t, "a", changes[0].Case)
-	assert.Empty(t, Compare(report("a", 2), report("b", 3)))
+	c := Compare(report("a", 2), report("a", 3))
+	require.Len(t, c.Changes, 1)
+	assert.InDelta(t, 1.5, c.Changes[0].Ratio(), 1e-9)
+	assert.Equal(t, "a", c.Changes[0].Case)
+	assert.Empty(t, c.OnlyAfter)
+	assert.Equal(t, Comparison{OnlyBefore: []string{"a, c", "a, other"}, OnlyAfter: []string{"b, c", "b, other"}},
+		Compare(report("a", 2), report("b", 3)))
+}
+
+func TestWhatIsLostIsNeverNoise(t *testing.T) {
+	report := func(rounds ...Measurement) *Report {
+		return &Report{Cases: []Case{{ID: "a", Contenders: []Contender{{Name: "c", Rounds: rounds}}}}}
+	}
+	good, bad := Measurement{Counts: ledger.Counts{Lost: 1}}, Measurement{Fault: "ended", Counts: ledger.Counts{
+		Lost: 2, Corrupted: 3, Unknown: 4, TraceLost: 5, Malformed: 6, Duplicates: 7,
+	}}
+	var all []string
+	for _, f := range Compare(report(good, good), report(good, bad)).Faults {
+		all = append(all, fmt.Sprintf("%s %s: %s %d %d", f.Case, f.Contender, f.What, f.Before, f.After))
+	}
+	assert.Equal(t, []string{
+		"a c: acknowledged items lost 2 3", "a c: items changed 0 3", "a c: items from nowhere 0 4", "a c: spans without their trace or parent 0 5",
+		"a c: requests that could not be decoded 0 6", "a c: runs that failed 0 1",
+	}, all)
+	assert.Empty(t, Compare(report(good, bad), report(good, good)).Faults, "fewer are none")
 }
 
 func TestLatencySummarizesAHistogram(t *testing.T) {
@@ -116,4 +143,19 @@ func TestTheBaselineIsFoundByName(t *testing.T) {
 	assert.Equal(t, "c", c.BaselineContender().Name)
 	c.Baseline = "gone"
 	assert.Nil(t, c.BaselineContender())
+}
+
+func TestALeakIsSeenInTheQuarters(t *testing.T) {
+	series := func(of func(i int) uint64) (all []Sample) {
+		for i := range 40 {
+			all = append(all, Sample{Anonymous: of(i)})
+		}
+		return all
+	}
+	warmsUp := func(i int) uint64 { return min(100, 20+10*uint64(i)) }
+	assert.InDelta(t, 1, GrowthOf(series(warmsUp)), 1e-9)
+	assert.InDelta(t, 345.0/145, GrowthOf(series(func(i int) uint64 { return 10 * uint64(i) })), 1e-9)
+	assert.InDelta(t, 1, GrowthOf(series(func(i int) uint64 { return 100 * uint64(i%2) })), 1e-9, "between a kill and a start there is nothing")
+	assert.Zero(t, GrowthOf(series(warmsUp)[:10]))
+	assert.Zero(t, GrowthOf(series(func(int) uint64 { return 0 })), "without a process")
 }

@@ -9,8 +9,9 @@ import (
 
 const mib = 1 << 20
 
-// judge notes what our contenders did not keep. The others are measured, not judged.
-func judge(c *result.Case, limits *scenario.Limits) {
+// judge notes what our contenders did not keep. The others are measured, not judged. first is the contender that ratios are to be taken
+// against: without it, what is limited by them has not been held.
+func judge(c *result.Case, first string, limits *scenario.Limits) {
 	baseline := c.BaselineContender()
 	for i := range c.Contenders {
 		contender := &c.Contenders[i]
@@ -21,8 +22,14 @@ func judge(c *result.Case, limits *scenario.Limits) {
 			m := &contender.Rounds[round]
 			m.Broken = append(correctness(m, limits), bounds(m, limits)...)
 		}
-		if len(contender.Rounds) > 0 && contender.Name != c.Baseline {
-			last := &contender.Rounds[len(contender.Rounds)-1]
+		if len(contender.Rounds) == 0 {
+			continue
+		}
+		last := &contender.Rounds[len(contender.Rounds)-1]
+		switch {
+		case first != c.Baseline && limits.CPURatio+limits.MemoryRatio+limits.DriverRatio > 0:
+			last.Broken = append(last.Broken, fmt.Sprintf("the limits are shares of what %s takes, which did not run", first))
+		case contender.Name != c.Baseline:
 			last.Broken = append(last.Broken, ratios(contender, baseline, limits)...)
 		}
 	}
@@ -62,8 +69,12 @@ func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
 	}
 	atMost(float64(m.PeakAnonymous)/mib, limits.AnonymousMiB, "peak anonymous memory in MiB")
 	atMost(float64(m.PeakRSS)/mib, limits.RSSMiB, "peak RSS in MiB")
+	atMost(m.MemoryGrowth, limits.MemoryGrowth, "anonymous memory of the last quarter against the second")
 	atMost(m.CPUCores, limits.CPUCores, "mean use of processors")
 	atMost(m.Latency.P99.Seconds(), limits.P99.Seconds(), "P99 in seconds")
+	if limits.P99 > 0 && m.Behind {
+		broken = append(broken, "the generator fell behind its rate: the latencies are those of a lower load")
+	}
 	atLeast(m.Throughput, limits.Throughput, "throughput in items/s")
 	if m.Counts.Sent > 0 {
 		atLeast(float64(m.Counts.Acknowledged)/float64(m.Counts.Sent), limits.AcknowledgedRatio, "share of items acknowledged")
@@ -72,21 +83,20 @@ func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
 }
 
 func ratios(contender, baseline *result.Contender, limits *scenario.Limits) (broken []string) {
-	check := func(metric result.Metric, limit float64) {
-		if limit == 0 || baseline == nil {
-			return
-		}
-		if ratio := result.Ratio(contender, baseline, metric); ratio.Median > limit {
-			broken = append(broken, fmt.Sprintf("%s against %s: %.3f, at most %.3f", metric.Name, baseline.Name, ratio.Median, limit))
+	if baseline == nil {
+		return nil
+	}
+	check := func(what string, found, limit float64) {
+		switch {
+		case limit == 0:
+		case found == 0: // which no ratio is: one of the two has no figure
+			broken = append(broken, fmt.Sprintf("%s against %s: cannot be told", what, baseline.Name))
+		case found > limit:
+			broken = append(broken, fmt.Sprintf("%s against %s: %.3f, at most %.3f", what, baseline.Name, found, limit))
 		}
 	}
-	check(result.CPU, limits.CPURatio)
-	check(result.Anonymous, limits.MemoryRatio)
-	if limits.DriverRatio > 0 && baseline != nil {
-		driver, collector := baseline.Spread(result.Driver).Median, baseline.Spread(result.CPU).Median
-		if driver > limits.DriverRatio*collector {
-			broken = append(broken, fmt.Sprintf("driver's CPU against %s: %.3f, at most %.3f", baseline.Name, driver/collector, limits.DriverRatio))
-		}
-	}
+	check(result.CPU.Name, result.Ratio(contender, baseline, result.CPU).Median, limits.CPURatio)
+	check(result.Anonymous.Name, result.Ratio(contender, baseline, result.Anonymous).Median, limits.MemoryRatio)
+	check(result.Driver.Name, baseline.SpreadOf(func(m *result.Measurement) float64 { return m.DriverCPUPerMillion / m.CPUPerMillion }).Median, limits.DriverRatio)
 	return broken
 }

@@ -11,12 +11,13 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/scenario"
 )
 
+// judged has a run of ours judged against a stock one.
 func judged(m result.Measurement, limits scenario.Limits) []string {
 	c := result.Case{Baseline: "stock", Contenders: []result.Contender{
 		{Name: "stock", Rounds: []result.Measurement{{CPUPerMillion: 10, DriverCPUPerMillion: 3.3, PeakAnonymous: 100 * mib, Counts: ledger.Counts{Lost: 9}}}},
 		{Name: "ours", Ours: true, Rounds: []result.Measurement{m}},
 	}}
-	judge(&c, &limits)
+	judge(&c, "stock", &limits)
 	if len(c.Contenders[0].Rounds[0].Broken) > 0 {
 		return []string{"the stock Collector was judged"}
 	}
@@ -26,17 +27,17 @@ func judged(m result.Measurement, limits scenario.Limits) []string {
 func TestLimitsHoldOrAreNamed(t *testing.T) {
 	share := 0.01
 	limits := scenario.Limits{
-		Duplicates: &share, AnonymousMiB: 100, RSSMiB: 200, CPUCores: 1, P99: time.Second, Throughput: 1000, AcknowledgedRatio: 0.9,
+		Duplicates: &share, AnonymousMiB: 100, RSSMiB: 200, MemoryGrowth: 1.1, CPUCores: 1, P99: time.Second, Throughput: 1000, AcknowledgedRatio: 0.9,
 		CPURatio: 0.85, MemoryRatio: 0.7, DriverRatio: 0.34,
 	}
 	good := result.Measurement{
-		CPUPerMillion: 8, PeakAnonymous: 70 * mib, PeakRSS: 150 * mib, CPUCores: 0.5, Throughput: 1000,
+		CPUPerMillion: 8, PeakAnonymous: 70 * mib, PeakRSS: 150 * mib, MemoryGrowth: 1.1, CPUCores: 0.5, Throughput: 1000,
 		Latency: result.Latency{P99: time.Second}, Counts: ledger.Counts{Sent: 100, Acknowledged: 95, Duplicates: 1},
 	}
 	assert.Empty(t, judged(good, limits))
 	limits.DriverRatio = 0.32
 	bad := result.Measurement{
-		CPUPerMillion: 9, PeakAnonymous: 101 * mib, PeakRSS: 201 * mib, CPUCores: 1.1, Throughput: 999,
+		CPUPerMillion: 9, PeakAnonymous: 101 * mib, PeakRSS: 201 * mib, MemoryGrowth: 1.2, CPUCores: 1.1, Throughput: 999,
 		Latency: result.Latency{P99: 1100 * time.Millisecond},
 		Counts:  ledger.Counts{Sent: 100, Acknowledged: 80, Duplicates: 2, Lost: 1, Unknown: 2, Corrupted: 3, TraceLost: 4, Malformed: 5},
 	}
@@ -44,11 +45,18 @@ func TestLimitsHoldOrAreNamed(t *testing.T) {
 		"1 acknowledged items never arrived", "2 items arrived that were never sent", "3 items arrived changed",
 		"4 spans lost their trace or parent", "5 requests could not be decoded",
 		"0.0200 of the items arrived more than once, at most 0.01 may",
-		"peak anonymous memory in MiB: 101, at most 100", "peak RSS in MiB: 201, at most 200", "mean use of processors: 1.1, at most 1",
+		"peak anonymous memory in MiB: 101, at most 100", "peak RSS in MiB: 201, at most 200",
+		"anonymous memory of the last quarter against the second: 1.2, at most 1.1", "mean use of processors: 1.1, at most 1",
 		"P99 in seconds: 1.1, at most 1", "throughput in items/s: 999, at least 1000", "share of items acknowledged: 0.8, at least 0.9",
 		"CPU against stock: 0.900, at most 0.850", "peak anonymous against stock: 1.010, at most 0.700",
 		"driver's CPU against stock: 0.330, at most 0.320",
 	}, judged(bad, limits))
+}
+
+func TestALatencyOfALowerLoadKeepsNoLimit(t *testing.T) {
+	behind := result.Measurement{Behind: true, Latency: result.Latency{P99: time.Millisecond}}
+	assert.Empty(t, judged(behind, scenario.Limits{}))
+	assert.Equal(t, []string{"the generator fell behind its rate: the latencies are those of a lower load"}, judged(behind, scenario.Limits{P99: time.Second}))
 }
 
 func TestWithoutLimitsOnlyCorrectnessCounts(t *testing.T) {

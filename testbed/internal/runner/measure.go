@@ -24,8 +24,8 @@ import (
 const (
 	// shutdownTimeout is what a Collector gets to end after SIGTERM, as long as an orchestrator usually waits and half as much again.
 	shutdownTimeout = 45 * time.Second
-	// collectorCPU is the processor of a pinned Collector; everything else gets the next one.
-	collectorCPU = 0
+	// The processors of a pinned run: the Collector's, and that of generator, network and backend.
+	collectorCPU, driverCPU = 0, 1
 )
 
 // trial is one run of one contender in one case. Its parts are started in the order of the fields and ended in the reverse order.
@@ -41,6 +41,7 @@ type trial struct {
 	proxy     *netproxy.Proxy
 	storage   *storage
 	process   *process.Process
+	unpin     func() error // nil where nothing is pinned
 	generator *generator.Generator
 	watch     watch
 
@@ -70,6 +71,11 @@ func (r *Runner) measure(ctx context.Context, c *scenario.Case, contender scenar
 func (t *trial) start() error {
 	var err error
 	s := &t.scenario.Scenario
+	if s.Pin {
+		if t.unpin, err = process.PinSelf(driverCPU); err != nil {
+			return err
+		}
+	}
 	if t.set, err = payload.NewSet(s.Signal, s.ItemsPerRequest, s.Seed); err != nil {
 		return err
 	}
@@ -94,6 +100,7 @@ func (t *trial) start() error {
 	}
 	t.generator, err = generator.New(generator.Settings{
 		Load: s.Load, Set: t.set, Ledger: t.ledger, Protocol: s.Protocol, Address: address, Compression: s.ClientCompression,
+		Seed: s.Seed,
 	})
 	return err
 }
@@ -249,6 +256,9 @@ func (t *trial) stop() error {
 	}
 	if t.storage != nil {
 		errs = append(errs, t.storage.remove())
+	}
+	if t.unpin != nil {
+		errs = append(errs, t.unpin())
 	}
 	return errors.Join(errs...)
 }

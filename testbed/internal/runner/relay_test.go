@@ -20,10 +20,23 @@ import (
 // TestMain makes the test binary its own Collector: a relay that passes connections on to the backend.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "relay" {
+		if len(os.Args) > 3 {
+			waste()
+		}
 		relay(os.Args[2])
 		return
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// waste keeps a processor and 64 MiB busy, as a Collector does that somebody has broken.
+func waste() {
+	ballast := make([]byte, 64<<20)
+	go func() {
+		for i := 0; ; i = (i + 4096) % len(ballast) {
+			ballast[i]++
+		}
+	}()
 }
 
 // relay reads the addresses to listen on and to pass on to from its configuration, and ends on SIGTERM.
@@ -76,11 +89,14 @@ func newRunner(t *testing.T) *Runner {
 	contender := func(name, binary, config string) scenario.Contender {
 		return scenario.Contender{Name: name, Title: name, Binary: binary, Args: []string{"relay", "{config}"}, Config: config, Ours: true}
 	}
+	wasteful := contender("wasteful", "relay", grpcConfig)
+	wasteful.Args = append(wasteful.Args, "waste")
 	return &Runner{
 		Dir: filepath.Join(dir, "runs"), Programs: map[string]string{"relay": os.Args[0]},
 		Contenders: map[string]scenario.Contender{
 			"relay":      contender("relay", "relay", grpcConfig),
 			"relay-http": contender("relay-http", "relay", httpConfig),
+			"wasteful":   wasteful,
 			"absent":     contender("absent", "no-such-program", grpcConfig),
 			"broken":     contender("broken", "relay", filepath.Join(dir, "none")),
 			"direct":     {Name: "direct", Title: "direct", Ours: true},

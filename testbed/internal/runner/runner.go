@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -62,6 +63,9 @@ func (r *Runner) runCase(ctx context.Context, c *scenario.Case) (done *result.Ca
 	if err != nil || len(contenders) == 0 {
 		return nil, skipped, err
 	}
+	if c.Pin && runtime.NumCPU() <= driverCPU {
+		return nil, append(skipped, c.ID+": the Collector and the rest need a processor each"), nil
+	}
 	done = &result.Case{
 		ID: c.ID, Description: c.Description, Signal: string(c.Signal), Protocol: c.Protocol, ItemsPerRequest: c.ItemsPerRequest,
 		Compression: string(c.Compression), Clients: c.Load.Clients, Pinned: c.Pin, Baseline: contenders[0].Name,
@@ -91,7 +95,7 @@ func (r *Runner) runCase(ctx context.Context, c *scenario.Case) (done *result.Ca
 			}
 		}
 	}
-	judge(done, &c.Limits)
+	judge(done, c.Contenders[0], &c.Limits)
 	return done, skipped, nil
 }
 

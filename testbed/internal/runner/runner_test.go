@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -160,15 +161,65 @@ func TestADiskOfItsOwnIsFullOrLeftOut(t *testing.T) {
 	assert.Empty(t, only(t, report).Fault)
 }
 
+// processors notes what this process may run on during a run.
+type processors struct{ list string }
+
+func (p *processors) Begin(_, _ string, _ int) {}
+
+func (p *processors) Sample(_ float64, _ uint64, _ time.Duration) { p.list = allowedProcessors() }
+
+func allowedProcessors() string {
+	status, _ := os.ReadFile("/proc/self/status")
+	_, list, _ := strings.Cut(string(status), "Cpus_allowed_list:\t")
+	list, _, _ = strings.Cut(list, "\n")
+	return list
+}
+
 func TestAPinnedRunNamesItsLimiter(t *testing.T) {
-	report := run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+	before := allowedProcessors()
+	r, seen := newRunner(t), &processors{}
+	r.Progress = seen
+	report := run(t, r, quick(func(s *scenario.Scenario) {
 		s.Pin, s.CheckContent, s.Load.Mode, s.Load.Pattern.Kind = true, false, generator.Closed, ""
 		s.Contenders = []string{"relay"}
 	}))
+	if len(report.Skipped) > 0 {
+		assert.Contains(t, report.Skipped[0], "a processor each")
+		return
+	}
 	m := only(t, report)
 	assert.Empty(t, m.Fault)
+	assert.Equal(t, "1", seen.list, "the Collector's processor is not the driver's")
+	assert.Equal(t, before, allowedProcessors())
 	assert.True(t, report.Cases[0].Pinned)
 	assert.Contains(t, []string{"driver", "collector", "neither"}, m.Limiter)
+}
+
+func TestABuildThatWastesBreaksItsLimits(t *testing.T) {
+	report := run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Contenders, s.CheckContent = []string{"relay", "wasteful"}, false
+		s.Load.Mode = generator.Closed // so that the relay has something to do that can be measured in hundredths of a second
+		s.Limits = scenario.Limits{AnonymousMiB: 60, CPUCores: 0.01, CPURatio: 1.1, MemoryRatio: 1.1}
+	}))
+	c := report.Cases[0]
+	assert.Len(t, c.Contenders[0].Rounds, 1)
+	broken := c.Contenders[1].Rounds[0].Broken
+	require.Len(t, broken, 4)
+	for i, limit := range []string{"peak anonymous memory in MiB: ", "mean use of processors: ", "CPU against relay: ", "peak anonymous against relay: "} {
+		assert.Contains(t, broken[i], limit)
+	}
+	assert.Subset(t, report.Broken(), []string{"quick, wasteful, round 1: " + broken[0]})
+}
+
+func TestALimitThatCannotBeJudgedIsBroken(t *testing.T) {
+	ratio := func(s *scenario.Scenario) { s.Limits.CPURatio = 1 }
+	report := run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"absent", "relay"}; ratio(s) }))
+	m := report.Cases[0].Contenders[0].Rounds[0]
+	assert.Equal(t, []string{"the limits are shares of what absent takes, which did not run"}, m.Broken)
+	assert.NotEmpty(t, report.Skipped)
+
+	report = run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"broken", "relay"}; ratio(s) }))
+	assert.Equal(t, []string{"CPU against broken: cannot be told"}, report.Cases[0].Contenders[1].Rounds[0].Broken)
 }
 
 func TestAGeneratorThatFallsBehindSaysSo(t *testing.T) {

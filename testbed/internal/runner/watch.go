@@ -106,7 +106,7 @@ func (t *trial) measurement() result.Measurement {
 	m := result.Measurement{
 		Counts: t.ledger.Count(), PeakRSS: w.peakRSS, PeakAnonymous: w.peakAnonymous, Latency: result.NewLatency(t.generator.Latencies()),
 		Skipped: stats.Skipped, Attempts: stats.Attempts, Failures: stats.Failures, Errors: stats.Errors, Rejected: stats.Rejected,
-		Series: w.series, Limiter: "neither",
+		Series: w.series, Limiter: "neither", MemoryGrowth: result.GrowthOf(w.series),
 	}
 	if w.begun.at.IsZero() || w.ended.at.IsZero() {
 		return m

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,7 +51,11 @@ func decode(path string, into any) error {
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	decoder.KnownFields(true)
-	return decoder.Decode(into)
+	err = decoder.Decode(into)
+	if errors.Is(err, io.EOF) {
+		return errors.New("the file is empty")
+	}
+	return err
 }
 
 // Select finds the scenarios with these names or of these suites, in the order of the files.

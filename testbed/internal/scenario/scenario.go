@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/generator"
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/ledger"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/netproxy"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/otlp"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/payload"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/sink"
 )
 
-// Scenario is one file in the folder of scenarios. README.md describes each key for those who write one.
+// Scenario is one file in the folder of scenarios, whose README.md describes each key for those who write one.
 type Scenario struct {
 	// Name is the file's name without its extension.
 	Name        string   `yaml:"-"`
@@ -91,6 +92,8 @@ type Limits struct {
 	// AnonymousMiB and RSSMiB bound the peak memory.
 	AnonymousMiB float64 `yaml:"anonymous_mib"`
 	RSSMiB       float64 `yaml:"rss_mib"`
+	// MemoryGrowth bounds the mean anonymous memory of the last quarter as a share of the second quarter's: what a leak moves.
+	MemoryGrowth float64 `yaml:"memory_growth"`
 	// CPUCores bounds the mean use of processors.
 	CPUCores float64       `yaml:"cpu_cores"`
 	P99      time.Duration `yaml:"p99"`
@@ -103,6 +106,25 @@ type Limits struct {
 	// DriverRatio bounds the CPU of generator and backend together per item, as a share of what the first contender spends: a driver
 	// that costs more takes the processors away from what it measures.
 	DriverRatio float64 `yaml:"driver_ratio"`
+}
+
+func (l *Limits) validate() error {
+	var errs []error
+	for key, value := range map[string]float64{
+		"anonymous_mib": l.AnonymousMiB, "rss_mib": l.RSSMiB, "memory_growth": l.MemoryGrowth, "cpu_cores": l.CPUCores, "p99": l.P99.Seconds(), "throughput": l.Throughput,
+		"acknowledged_ratio": l.AcknowledgedRatio, "cpu_ratio": l.CPURatio, "memory_ratio": l.MemoryRatio, "driver_ratio": l.DriverRatio,
+	} {
+		if !(value >= 0) { // which is so for NaN too
+			errs = append(errs, fmt.Errorf("`limits.%s` must not be negative, found %v", key, value))
+		}
+	}
+	if l.AcknowledgedRatio > 1 {
+		errs = append(errs, fmt.Errorf("`limits.acknowledged_ratio` must be at most 1, found %v", l.AcknowledgedRatio))
+	}
+	if d := l.Duplicates; d != nil && !(*d >= 0) {
+		errs = append(errs, fmt.Errorf("`limits.duplicates` must not be negative, found %v", *d))
+	}
+	return errors.Join(errs...)
 }
 
 // Default is what a scenario's file changes.
@@ -152,16 +174,17 @@ func (s *Scenario) Validate() error {
 		if !slices.Contains([]string{Kill, Restart, Reload}, event.Action) {
 			bad("`events[%d].action` must be %s, %s or %s, found %q", i, Kill, Restart, Reload, event.Action)
 		}
-		if event.At < 0 {
-			bad("`events[%d].at` must not be negative, found %s", i, event.At)
+		if event.At < 0 || event.At >= s.Load.Duration {
+			bad("`events[%d].at` must be within `load.duration` (%s), found %s", i, s.Load.Duration, event.At)
 		}
 	}
 	for i := range s.Backend {
-		if err := s.Backend[i].Validate(); err != nil {
-			bad("`backend[%d]`: %w", i, err)
-		}
+		errs = append(errs, within(fmt.Sprintf("`backend[%d]`", i), s.Backend[i].Validate())...)
 	}
-	errs = append(errs, netproxy.ValidatePhases(s.Network))
+	for i := range s.Network {
+		errs = append(errs, within(fmt.Sprintf("`network[%d]`", i), s.Network[i].Validate())...)
+	}
+	errs = append(errs, s.Limits.validate())
 	for i := range s.cases() {
 		errs = append(errs, s.cases()[i].validateCase())
 	}
@@ -177,11 +200,30 @@ func (s *Scenario) validateCase() error {
 	if s.ItemsPerRequest < 1 || s.ItemsPerRequest > payload.MaxItemsPerRequest {
 		errs = append(errs, fmt.Errorf("`items_per_request` must be between 1 and %d, found %d", payload.MaxItemsPerRequest, s.ItemsPerRequest))
 	}
-	errs = append(errs, s.Signal.Validate(), s.Compression.Validate(), s.ClientCompression.Validate())
+	errs = append(errs, s.Signal.Validate())
+	errs = append(errs, within("`compression`", s.Compression.Validate())...)
+	errs = append(errs, within("`client_compression`", s.ClientCompression.Validate())...)
 	if err := s.Load.Validate(); err != nil {
-		errs = append(errs, fmt.Errorf("`load`: %w", err))
+		errs = append(errs, within("`load`", err)...)
+	} else if items := s.Load.Items(); items > ledger.MaxItems {
+		errs = append(errs, fmt.Errorf("`load.duration`: %s at this rate are %.3g items, and at most %d can be told from each other", s.Load.Duration, items, ledger.MaxItems))
 	}
 	return errors.Join(errs...)
+}
+
+// within says of every one of joined errors where it belongs.
+func within(where string, err error) []error {
+	if err == nil {
+		return nil
+	}
+	parts := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		parts = joined.Unwrap()
+	}
+	for i := range parts {
+		parts[i] = fmt.Errorf("%s: %w", where, parts[i])
+	}
+	return parts
 }
 
 // unique drops repeated messages: every case of a matrix has the same faults.

@@ -3,6 +3,9 @@ package scenario
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,18 +40,26 @@ func TestAScenarioChangesTheDefaults(t *testing.T) {
 func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 	_, err := Load(folder(t, map[string]string{
 		"bad.yaml": "rounds: 0\nprotocol: pigeon\nsignal: smoke\nitems_per_request: 0\ncompression: br\ncontenders: []\ndrain: -1s\ndisk_mib: -1\nkills: -1\n" +
-			"load: {mode: x}\nbackend: [{capacity: -1}]\nnetwork: [{delay: -1s}]\nevents: [{at: -1s, action: explode}]\nmatrix: {items_per_request: [0, 0]}\n",
-		"kill.yaml": minimal + "load: {duration: 3s}\nkills: 4\n",
-		"both.yaml": minimal + "kills: 4\nevents: [{at: 1s, action: kill}]\n",
-		"key.yaml":  minimal + "limit: {p99: 1s}\n",
-		"good.yaml": minimal,
+			"load: {mode: x, pattern: {kind: step}}\nbackend: [{capacity: -1}]\nnetwork: [{delay: -1s}]\nevents: [{at: -1s, action: explode}]\nmatrix: {items_per_request: [0, 0]}\n",
+		"empty.yaml": "",
+		"kill.yaml":  minimal + "load: {duration: 3s}\nkills: 4\n",
+		"both.yaml":  minimal + "kills: 4\nevents: [{at: 1s, action: kill}]\n",
+		"key.yaml":   minimal + "limit: {p99: 1s}\n",
+		"limit.yaml": minimal + "load: {duration: 3s}\nevents: [{at: 3s, action: reload}]\n" +
+			"limits: {duplicates: -1, acknowledged_ratio: 1.5, cpu_ratio: -0.5, rss_mib: .nan}\n",
+		"endless.yaml": minimal + "load: {mode: open, rate: 1000000, duration: 1h}\n",
+		"good.yaml":    minimal,
 	}))
 	for _, message := range []string{
 		"bad.yaml", "`description` must say", "`suites` must name", "`contenders` must name", "`rounds` must be between 1 and 100, found 0",
 		"`protocol` must be grpc or http, found \"pigeon\"", "`signal` must be one of", "`items_per_request` must be between", "found \"br\"",
-		"`drain` must not", "`disk_mib` must not", "`load`: `mode`", "`backend[0]`: `capacity`", "`network[0]`: `delay`",
+		"`compression`: must be one of [none gzip zstd snappy], found \"br\"", "`load`: `pattern.to` must be positive, found 0",
+		"empty.yaml: the file is empty", "`drain` must not", "`disk_mib` must not", "`load`: `mode`", "`backend[0]`: `capacity`", "`network[0]`: `delay`",
 		"`events[0].action` must be kill, restart or reload, found \"explode\"", "`events[0].at`", "key.yaml",
 		"`kills` must not be negative, found -1", "at least a second for each of the `kills`, found 3s for 4", "`kills` and `events` exclude", "field limit not found",
+		"`events[0].at` must be within `load.duration` (3s), found 3s", "`load.duration`: 1h0m0s at this rate are 3.6e+09 items, and at most 1073741824", "`limits.duplicates` must not be negative, found -1",
+		"`limits.acknowledged_ratio` must be at most 1, found 1.5", "`limits.cpu_ratio` must not be negative, found -0.5",
+		"`limits.rss_mib` must not be negative, found NaN",
 	} {
 		require.ErrorContains(t, err, message)
 	}
@@ -128,13 +139,47 @@ func TestContendersFaultsAreReported(t *testing.T) {
 	require.Error(t, err)
 }
 
+// Every key is described, and nothing that is none.
+func TestEveryKeyIsDescribed(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join("..", "..", "scenarios", "README.md"))
+	require.NoError(t, err)
+	_, text, found := strings.Cut(string(content), "## The scenario")
+	require.True(t, found)
+	keys := map[string]bool{}
+	yamlKeys(reflect.TypeFor[Scenario](), keys)
+	for key := range keys {
+		assert.Contains(t, text, "`"+key+"`")
+	}
+	// What stands in the first column of a table is a key.
+	for _, row := range regexp.MustCompile(`(?m)^\| (`+"`"+`[^|]*) \|`).FindAllStringSubmatch(text, -1) {
+		for key := range strings.SplitSeq(row[1], ", ") {
+			assert.True(t, keys[strings.Trim(key, "`")], "%s is no key", key)
+		}
+	}
+}
+
+func yamlKeys(of reflect.Type, into map[string]bool) {
+	for of.Kind() == reflect.Slice || of.Kind() == reflect.Pointer {
+		of = of.Elem()
+	}
+	if of.Kind() != reflect.Struct {
+		return
+	}
+	for i := range of.NumField() {
+		if key := of.Field(i).Tag.Get("yaml"); key != "-" {
+			into[key] = true
+			yamlKeys(of.Field(i).Type, into)
+		}
+	}
+}
+
 func TestWhatShipsIsValid(t *testing.T) {
 	all, err := Load(filepath.Join("..", "..", "scenarios"))
 	require.NoError(t, err)
 	contenders, err := Contenders(filepath.Join("..", "..", "peers", "contenders.yaml"))
 	require.NoError(t, err)
-	for _, other := range []string{"contenders-optimizations.yaml", "contenders-batching.yaml"} {
-		_, err = Contenders(filepath.Join("..", "..", "peers", other))
+	for _, name := range []string{"contenders-optimizations.yaml", "contenders-batching.yaml", "contenders-builds.yaml"} {
+		_, err = Contenders(filepath.Join("..", "..", "peers", name))
 		require.NoError(t, err)
 	}
 	var short time.Duration

@@ -203,6 +203,30 @@ func TestLatencyAndCapacityTakeTheirTime(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
+func TestAConnectionHasNoMoreStreamsThanItMay(t *testing.T) {
+	b := start(t, sink.Settings{MaxStreams: 2, Phases: []sink.Phase{{Hang: true}}})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	body := b.set.AppendRequest(nil, 0)
+	done := make(chan error, 3)
+	for range 2 { // the limit holds from the first answer of the server on, so that one request has to be there before
+		short, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		require.Error(t, b.grpcSend(short, body))
+		stop()
+	}
+	read := b.WireBytes()
+	for range 3 {
+		go func() { done <- b.grpcSend(ctx, body) }()
+	}
+	require.Eventually(t, func() bool { return b.WireBytes() > read+2*uint64(len(body)) }, 10*time.Second, time.Millisecond)
+	time.Sleep(50 * time.Millisecond) // a third stream, if there were one, would come meanwhile; it cannot make the test fail by being late
+	assert.Less(t, b.WireBytes(), read+3*uint64(len(body)))
+	cancel()
+	for range 3 {
+		require.Error(t, <-done)
+	}
+}
+
 func TestAHangLastsUntilTheSenderGivesUp(t *testing.T) {
 	b := start(t, sink.Settings{Phases: []sink.Phase{{Hang: true}}})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
