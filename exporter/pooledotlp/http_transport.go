@@ -77,14 +77,18 @@ var contentEncodings = map[compression.Algorithm]string{
 // signalURL returns where a signal is sent to.
 func (c *HTTPClientConfig) signalURL(signal wire.Signal) (*url.URL, error) {
 	own := map[wire.Signal]string{
-		wire.Traces: c.TracesEndpoint, wire.Metrics: c.MetricsEndpoint, wire.Logs: c.LogsEndpoint,
+		wire.Traces: c.TracesEndpoint, wire.Metrics: c.MetricsEndpoint, wire.Logs: c.LogsEndpoint, wire.Profiles: c.ProfilesEndpoint,
 	}[signal]
+	version := "/v1/"
+	if signal == wire.Profiles {
+		version = "/v1development/"
+	}
 	switch {
 	case own != "":
 	case c.ClientConfig.Endpoint == "":
 		return nil, fmt.Errorf("either `endpoint` or `%s_endpoint` must be specified", signal)
 	default:
-		own = strings.TrimSuffix(c.ClientConfig.Endpoint, "/") + "/v1/" + signal.String()
+		own = strings.TrimSuffix(c.ClientConfig.Endpoint, "/") + version + signal.String()
 	}
 	u, err := url.Parse(own)
 	if err != nil {

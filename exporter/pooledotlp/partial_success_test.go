@@ -10,9 +10,12 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/collector/pdata/pprofile/pprofileotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
 func TestPartialSuccessIsCountedAndSaidOncePerInterval(t *testing.T) {
@@ -60,10 +63,21 @@ func TestResponsesOfEverySignalAreRead(t *testing.T) {
 	logs := plogotlp.NewExportResponse()
 	logs.PartialSuccess().SetRejectedLogRecords(1)
 	logs.PartialSuccess().SetErrorMessage("a")
-	for _, marshal := range []func() ([]byte, error){traces.MarshalProto, metrics.MarshalProto, logs.MarshalProto} {
-		b, err := marshal()
+	profiles := pprofileotlp.NewExportResponse()
+	profiles.PartialSuccess().SetRejectedProfiles(1)
+	profiles.PartialSuccess().SetErrorMessage("a")
+	for signal, response := range map[wire.Signal]interface {
+		MarshalProto() ([]byte, error)
+		MarshalJSON() ([]byte, error)
+	}{wire.Traces: traces, wire.Metrics: metrics, wire.Logs: logs, wire.Profiles: profiles} {
+		b, err := response.MarshalProto()
 		require.NoError(t, err)
 		got, err := parseResponse(b)
+		require.NoError(t, err)
+		assert.Equal(t, partialSuccess{rejected: 1, message: "a"}, got)
+		b, err = response.MarshalJSON()
+		require.NoError(t, err)
+		got, err = parseJSONResponse(b, signal)
 		require.NoError(t, err)
 		assert.Equal(t, partialSuccess{rejected: 1, message: "a"}, got)
 	}
