@@ -2,6 +2,7 @@ package connpool
 
 import (
 	"context"
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -285,8 +286,9 @@ func TestABlackHoleIsAbandonedThoughItsReplacementWasSilentToo(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		synctest.Wait()
 		require.NotSame(t, second, slot.current, "the replacement was silent and is replaced")
+		_ = far.SetWriteDeadline(time.Now().Add(time.Second)) // an error where it is closed, as it should be
 		_, err := far.Write([]byte("x"))
-		assert.Error(t, err, "the first one is closed")
+		require.ErrorIs(t, err, io.ErrClosedPipe, "the first one is closed")
 		assert.Empty(t, slot.silent)
 	})
 }
