@@ -122,7 +122,11 @@ func (t *httpTransport) start(ctx context.Context, host component.Host) error {
 	}
 	ctx = context.WithoutCancel(ctx) // clients are made later too
 	pool, err := connpool.NewHTTP(settings, func() (*http.Client, error) {
-		return client.ToClient(ctx, host.GetExtensions(), t.set.TelemetrySettings)
+		made, err := client.ToClient(ctx, host.GetExtensions(), t.set.TelemetrySettings)
+		if err == nil {
+			made.CheckRedirect = followWithBody
+		}
+		return made, err
 	})
 	if err != nil {
 		return err
@@ -130,6 +134,21 @@ func (t *httpTransport) start(ctx context.Context, host component.Host) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pool = pool
+	return nil
+}
+
+// maxRedirects is what Go's client follows by default.
+const maxRedirects = 10
+
+// followWithBody follows redirects that ask for the same request elsewhere (307, 308). After the others Go's client sends a GET
+// without a body, whose success would look as if the backend had the data.
+func followWithBody(next *http.Request, before []*http.Request) error {
+	if next.Method != http.MethodPost {
+		return http.ErrUseLastResponse
+	}
+	if len(before) >= maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
 	return nil
 }
 

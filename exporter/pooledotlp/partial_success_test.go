@@ -2,6 +2,8 @@ package pooledotlp
 
 import (
 	"context"
+	"math"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +42,25 @@ func TestPartialSuccessIsCountedAndSaidOncePerInterval(t *testing.T) {
 	assert.EqualValues(t, 9, sumOf(t, tel, "otelcol_exporter_pooledotlp_items"))
 	require.Equal(t, 1, logs.Len())
 	assert.Equal(t, "two were too old", logs.All()[0].ContextMap()["message"])
+}
+
+func TestABackendCannotRejectMoreThanItWasSentNorLessThanNothing(t *testing.T) {
+	var rejected atomic.Int64
+	endpoint := startBackend(t, func(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+		r := ptraceotlp.NewExportResponse()
+		r.PartialSuccess().SetRejectedSpans(rejected.Load())
+		return r, nil
+	})
+	set, tel := measuredSettings(t)
+	e := newTracesExporter(t, set, newConfig(t, map[string]any{"endpoint": endpoint}))
+	startComponent(t, e, componenttest.NewNopHost())
+	ctx, _ := observed(context.Background())
+	for _, n := range []int64{math.MaxInt64, math.MinInt64} {
+		rejected.Store(n)
+		require.NoError(t, e.ConsumeTraces(ctx, spans(5)))
+	}
+	assert.EqualValues(t, 5, sumOf(t, tel, "otelcol_exporter_pooledotlp_dropped_items"))
+	assert.EqualValues(t, 5, sumOf(t, tel, "otelcol_exporter_pooledotlp_items"))
 }
 
 func TestThePartialSuccessLogSumsUpWhatItDidNotSay(t *testing.T) {
