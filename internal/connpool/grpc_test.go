@@ -97,7 +97,7 @@ func TestARealClientSpreadsItsCallsOverConnectionsToEveryAddress(t *testing.T) {
 // one that answers at once, which connection is the least loaded is decided by scheduling.
 func TestRealConnectionsAreUsedEvenlyAtLowAndAtHighLoad(t *testing.T) {
 	const connections = 8
-	for name, c := range map[string]struct{ callers, calls int }{"low": {1, 800}, "high": {10 * connections, 16000}} {
+	for name, c := range map[string]struct{ callers, calls int }{"low": {1, 800}, "high": {10 * connections, 8000}} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			carried := map[string]int{}
