@@ -68,7 +68,8 @@ func (d *division) add(set *profiles.Set) error {
 	for {
 		items := set.SampleCount()
 		head := (items + 1) / 2
-		if d.fits(items, 0) {
+		switch {
+		case d.fits(items, 0):
 			w, err := wire.FromProfiles(set.Profiles, d.buffers)
 			if err != nil {
 				return err
@@ -78,9 +79,9 @@ func (d *division) add(set *profiles.Set) error {
 				return nil
 			}
 			w.Free()
-		} else if d.maxBytes == 0 {
+		case d.maxBytes == 0:
 			head = d.maxItems
-		} else {
+		default:
 			head = min(head, d.maxItems)
 		}
 		if err := d.add(set.Cut(head)); err != nil {
