@@ -76,10 +76,9 @@ type HTTPClientConfig struct {
 	ClientConfig confighttp.ClientConfig `mapstructure:",squash"`
 
 	// The URL for a signal; empty is Endpoint with the signal's path, for example /v1/traces.
-	TracesEndpoint  string `mapstructure:"traces_endpoint"`
-	MetricsEndpoint string `mapstructure:"metrics_endpoint"`
-	LogsEndpoint    string `mapstructure:"logs_endpoint"`
-	// ProfilesEndpoint is accepted so that a configuration of the stock exporter is. Profiles are not exported.
+	TracesEndpoint   string `mapstructure:"traces_endpoint"`
+	MetricsEndpoint  string `mapstructure:"metrics_endpoint"`
+	LogsEndpoint     string `mapstructure:"logs_endpoint"`
 	ProfilesEndpoint string `mapstructure:"profiles_endpoint"`
 
 	// Encoding is proto or json. The protocol says the same, so it is only accepted when the two agree.
@@ -125,8 +124,8 @@ func (c *Config) validateProtocol() error {
 		}
 	case ProtocolHTTPProtobuf, ProtocolHTTPJSON:
 		h := &c.HTTP
-		if h.ClientConfig.Endpoint == "" && h.TracesEndpoint == "" && h.MetricsEndpoint == "" && h.LogsEndpoint == "" {
-			return errors.New("at least one of `endpoint`, `traces_endpoint`, `metrics_endpoint` and `logs_endpoint` must be set")
+		if h.ClientConfig.Endpoint == "" && h.TracesEndpoint == "" && h.MetricsEndpoint == "" && h.LogsEndpoint == "" && h.ProfilesEndpoint == "" {
+			return errors.New("at least one of `endpoint`, `traces_endpoint`, `metrics_endpoint`, `logs_endpoint` and `profiles_endpoint` must be set")
 		}
 		if want := encodings[c.Protocol]; h.Encoding != "" && h.Encoding != want {
 			return fmt.Errorf("`encoding` must be %s with `protocol: %s`, found %q: remove `encoding` and choose by `protocol`",

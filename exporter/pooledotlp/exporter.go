@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc/mem"
@@ -114,7 +115,7 @@ func (e *otlpExporter) deliver(ctx context.Context, c *chain, r *request, failed
 		return err
 	}
 	halves := r.wire.Clone()
-	parts, splitErr := halves.Split((r.ItemsCount()+1)/2, 0, e.buffers)
+	parts, splitErr := split(halves, (r.ItemsCount()+1)/2, 0, e.buffers)
 	if splitErr != nil || len(parts) < 2 {
 		halves.Free()
 		failed(err, r.ItemsCount())
@@ -194,9 +195,10 @@ func (e *otlpExporter) Shutdown(ctx context.Context) error {
 }
 
 type (
-	tracesExporter  struct{ *otlpExporter }
-	metricsExporter struct{ *otlpExporter }
-	logsExporter    struct{ *otlpExporter }
+	tracesExporter   struct{ *otlpExporter }
+	metricsExporter  struct{ *otlpExporter }
+	logsExporter     struct{ *otlpExporter }
+	profilesExporter struct{ *otlpExporter }
 )
 
 // ConsumeTraces implements consumer.Traces.
@@ -220,6 +222,15 @@ func (e metricsExporter) ConsumeMetrics(ctx context.Context, md pmetric.Metrics)
 // ConsumeLogs implements consumer.Logs.
 func (e logsExporter) ConsumeLogs(ctx context.Context, ld plog.Logs) error {
 	w, err := e.encodeLogs(ctx, ld)
+	if err != nil {
+		return err
+	}
+	return e.consume(ctx, w)
+}
+
+// ConsumeProfiles implements xconsumer.Profiles.
+func (e profilesExporter) ConsumeProfiles(ctx context.Context, pd pprofile.Profiles) error {
+	w, err := wire.FromProfiles(pd, e.buffers)
 	if err != nil {
 		return err
 	}

@@ -55,11 +55,16 @@ func everySignalArrives(t *testing.T, sink *signalSinks, cfg *Config) {
 	startComponent(t, traces, componenttest.NewNopHost())
 	startComponent(t, metrics, componenttest.NewNopHost())
 	startComponent(t, logs, componenttest.NewNopHost())
+	profiles := newProfilesExporter(t, set, cfg)
+	startComponent(t, profiles, componenttest.NewNopHost())
 
 	for _, n := range []int{1, 100, 2000} {
 		require.NoError(t, traces.ConsumeTraces(context.Background(), spans(n)))
 		require.NoError(t, metrics.ConsumeMetrics(context.Background(), dataPoints(n)))
 		require.NoError(t, logs.ConsumeLogs(context.Background(), logRecords(n)))
+		sent := samples("checkout", n)
+		sent.MarkReadOnly()
+		require.NoError(t, profiles.ConsumeProfiles(context.Background(), sent))
 
 		got := sink.traces.AllTraces()
 		assert.Equal(t, spans(n), got[len(got)-1])
@@ -67,6 +72,8 @@ func everySignalArrives(t *testing.T, sink *signalSinks, cfg *Config) {
 		assert.Equal(t, dataPoints(n), gotMetrics[len(gotMetrics)-1])
 		gotLogs := sink.logs.AllLogs()
 		assert.Equal(t, logRecords(n), gotLogs[len(gotLogs)-1])
+		gotProfiles := sink.profiles.AllProfiles()
+		assert.Equal(t, functions(sent), functions(gotProfiles[len(gotProfiles)-1]))
 	}
 	assert.False(t, traces.(tracesExporter).sender.uncompressed.Load(), "the compression was refused")
 }

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/config/configretry"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
+	"go.opentelemetry.io/collector/exporter/xexporter"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/compression"
 	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/metadata"
@@ -28,12 +29,13 @@ const (
 
 // NewFactory returns the factory of the exporter.
 func NewFactory() exporter.Factory {
-	return exporter.NewFactory(
+	return xexporter.NewFactory(
 		metadata.Type,
 		createDefaultConfig,
-		exporter.WithTraces(createTraces, metadata.TracesStability),
-		exporter.WithMetrics(createMetrics, metadata.MetricsStability),
-		exporter.WithLogs(createLogs, metadata.LogsStability),
+		xexporter.WithTraces(createTraces, metadata.TracesStability),
+		xexporter.WithMetrics(createMetrics, metadata.MetricsStability),
+		xexporter.WithLogs(createLogs, metadata.LogsStability),
+		xexporter.WithProfiles(createProfiles, metadata.ProfilesStability),
 	)
 }
 
@@ -92,4 +94,12 @@ func createLogs(_ context.Context, set exporter.Settings, cfg component.Config) 
 		return nil, err
 	}
 	return logsExporter{e}, nil
+}
+
+func createProfiles(_ context.Context, set exporter.Settings, cfg component.Config) (xexporter.Profiles, error) {
+	e, err := newOTLPExporter(set, cfg.(*Config), wire.Profiles)
+	if err != nil {
+		return nil, err
+	}
+	return profilesExporter{e}, nil
 }

@@ -21,9 +21,10 @@ import (
 )
 
 var grpcMethods = map[wire.Signal]string{
-	wire.Traces:  "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-	wire.Metrics: "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-	wire.Logs:    "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+	wire.Traces:   "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+	wire.Metrics:  "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+	wire.Logs:     "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+	wire.Profiles: "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
 }
 
 // grpcTransport sends payloads over one gRPC client connection, which may be a pool of connections.

@@ -16,13 +16,16 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/exporter/xexporter"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.opentelemetry.io/collector/receiver/xreceiver"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
@@ -93,6 +96,13 @@ func newTracesExporter(t testing.TB, set exporter.Settings, cfg *Config) exporte
 	return e
 }
 
+func newProfilesExporter(t testing.TB, set exporter.Settings, cfg *Config) xexporter.Profiles {
+	t.Helper()
+	e, err := NewFactory().(xexporter.Factory).CreateProfiles(context.Background(), set, cfg)
+	require.NoError(t, err)
+	return e
+}
+
 func startTracesExporter(t testing.TB, keys map[string]any) exporter.Traces {
 	t.Helper()
 	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), newConfig(t, keys))
@@ -131,16 +141,19 @@ func startReceiversIn(t testing.TB, host component.Host, edit func(*otlpreceiver
 	require.NoError(t, err)
 	lr, err := factory.CreateLogs(context.Background(), set, cfg, &sink.logs)
 	require.NoError(t, err)
-	for _, r := range []receiver.Traces{tr, mr, lr} {
+	pr, err := factory.(xreceiver.Factory).CreateProfiles(context.Background(), set, cfg, &sink.profiles)
+	require.NoError(t, err)
+	for _, r := range []receiver.Traces{tr, mr, lr, pr} {
 		startComponent(t, r, host)
 	}
 	return grpcEndpoint, "http://" + httpEndpoint, sink
 }
 
 type signalSinks struct {
-	traces  consumertest.TracesSink
-	metrics consumertest.MetricsSink
-	logs    consumertest.LogsSink
+	traces   consumertest.TracesSink
+	metrics  consumertest.MetricsSink
+	logs     consumertest.LogsSink
+	profiles consumertest.ProfilesSink
 }
 
 func freeAddress(t testing.TB) string {
@@ -249,6 +262,34 @@ func logRecords(n int) plog.Logs {
 		sl.LogRecords().AppendEmpty().Body().SetStr(fmt.Sprintf("line %d of a log", i))
 	}
 	return ld
+}
+
+// samples makes profiles of one process with n samples, each with a stack of its own.
+func samples(process string, n int) pprofile.Profiles {
+	pd := pprofile.NewProfiles()
+	d := pd.Dictionary()
+	d.StringTable().Append("", "cpu", "nanoseconds")
+	d.MappingTable().AppendEmpty()
+	d.LinkTable().AppendEmpty()
+	d.AttributeTable().AppendEmpty()
+	d.FunctionTable().AppendEmpty()
+	d.LocationTable().AppendEmpty()
+	d.StackTable().AppendEmpty()
+	rp := pd.ResourceProfiles().AppendEmpty()
+	rp.Resource().Attributes().PutStr("service.name", process)
+	p := rp.ScopeProfiles().AppendEmpty().Profiles().AppendEmpty()
+	p.SampleType().SetTypeStrindex(1)
+	p.SampleType().SetUnitStrindex(2)
+	for i := range n {
+		d.StringTable().Append(fmt.Sprintf("%s.function%d", process, i))
+		d.FunctionTable().AppendEmpty().SetNameStrindex(int32(d.StringTable().Len() - 1))
+		d.LocationTable().AppendEmpty().Lines().AppendEmpty().SetFunctionIndex(int32(d.FunctionTable().Len() - 1))
+		d.StackTable().AppendEmpty().LocationIndices().Append(int32(d.LocationTable().Len() - 1))
+		s := p.Samples().AppendEmpty()
+		s.SetStackIndex(int32(d.StackTable().Len() - 1))
+		s.Values().Append(int64(i))
+	}
+	return pd
 }
 
 func wireTraces(t testing.TB, td ptrace.Traces) *wire.Request {

@@ -44,6 +44,12 @@ func judgeHTTP(url string, response *http.Response, body []byte, now time.Time) 
 		v := permanent(attempt.Rejected, fault(codes.InvalidArgument))
 		v.mayBeCompression = true
 		return v
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
+		if location, err := response.Location(); err == nil {
+			location.RawQuery = "" // may have a secret in it
+			message += " and sends on to " + location.Redacted()
+		}
+		return verdict{outcome: attempt.Failed, err: ownHopFault(errors.New(message))}
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
 		http.StatusProxyAuthRequired, http.StatusUnsupportedMediaType:
 		return verdict{

@@ -94,7 +94,10 @@ func TestHTTPStatusMatrix(t *testing.T) {
 		"503 with a date":           {answer(503, "Retry-After", "Mon, 02 Jan 2006 15:04:05 GMT"), true, codes.Unavailable, attempt.Overloaded},
 		"503 with a bad date":       {answer(503, "Retry-After", "tomorrow"), true, codes.Unavailable, attempt.Overloaded},
 		"504":                       {answer(504), true, codes.Unavailable, attempt.Unavailable},
-		"a redirect without target": {answer(302), false, codes.Unknown, attempt.Failed},
+		"301":                       {answer(301, "Location", "/elsewhere"), true, codes.Unavailable, attempt.Failed},
+		"302":                       {answer(302, "Location", "/elsewhere"), true, codes.Unavailable, attempt.Failed},
+		"303":                       {answer(303, "Location", "/elsewhere"), true, codes.Unavailable, attempt.Failed},
+		"a redirect without target": {answer(302), true, codes.Unavailable, attempt.Failed},
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
@@ -119,6 +122,47 @@ func TestHTTPStatusMatrix(t *testing.T) {
 			assert.Equal(t, row.outcome, seen.outcomes()[0])
 		})
 	}
+}
+
+// A redirect that asks for the same request elsewhere is followed; the others would turn it into a GET without the data, whose success
+// says nothing about them.
+func TestARedirectIsFollowedWithTheData(t *testing.T) {
+	backend := newCounting()
+	var code atomic.Int32
+	url := startHTTPServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/traces" {
+			http.Redirect(w, r, "/new?password=secret", int(code.Load()))
+			return
+		}
+		if r.URL.Path == "/circle/v1/traces" {
+			http.Redirect(w, r, r.URL.Path, http.StatusPermanentRedirect)
+			return
+		}
+		request := ptraceotlp.NewExportRequest()
+		assert.NoError(t, request.UnmarshalProto(readAll(t, r)))
+		_, _ = backend.export(r.Context(), request)
+	}))
+	e := startTracesExporter(t, map[string]any{
+		"protocol": "http/protobuf", "endpoint": url, "compression": "none", "retry_on_failure": map[string]any{"enabled": false},
+	})
+	ctx, _ := observed(context.Background())
+	for _, c := range []int32{307, 308} {
+		code.Store(c)
+		require.NoError(t, e.ConsumeTraces(ctx, spans(5)))
+	}
+	assert.Equal(t, 10, backend.total())
+	for _, c := range []int32{301, 302, 303} {
+		code.Store(c)
+		err := e.ConsumeTraces(ctx, spans(5))
+		require.ErrorContains(t, err, "and sends on to "+url+"/new")
+		assert.NotContains(t, err.Error(), "secret")
+	}
+	assert.Equal(t, 10, backend.total())
+
+	e = startTracesExporter(t, map[string]any{
+		"protocol": "http/protobuf", "endpoint": url + "/circle", "retry_on_failure": map[string]any{"enabled": false},
+	})
+	require.ErrorContains(t, e.ConsumeTraces(ctx, spans(5)), "stopped after 10 redirects")
 }
 
 func TestRetryAfterIsKept(t *testing.T) {

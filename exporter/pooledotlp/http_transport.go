@@ -77,14 +77,18 @@ var contentEncodings = map[compression.Algorithm]string{
 // signalURL returns where a signal is sent to.
 func (c *HTTPClientConfig) signalURL(signal wire.Signal) (*url.URL, error) {
 	own := map[wire.Signal]string{
-		wire.Traces: c.TracesEndpoint, wire.Metrics: c.MetricsEndpoint, wire.Logs: c.LogsEndpoint,
+		wire.Traces: c.TracesEndpoint, wire.Metrics: c.MetricsEndpoint, wire.Logs: c.LogsEndpoint, wire.Profiles: c.ProfilesEndpoint,
 	}[signal]
+	version := "/v1/"
+	if signal == wire.Profiles {
+		version = "/v1development/"
+	}
 	switch {
 	case own != "":
 	case c.ClientConfig.Endpoint == "":
 		return nil, fmt.Errorf("either `endpoint` or `%s_endpoint` must be specified", signal)
 	default:
-		own = strings.TrimSuffix(c.ClientConfig.Endpoint, "/") + "/v1/" + signal.String()
+		own = strings.TrimSuffix(c.ClientConfig.Endpoint, "/") + version + signal.String()
 	}
 	u, err := url.Parse(own)
 	if err != nil {
@@ -118,7 +122,11 @@ func (t *httpTransport) start(ctx context.Context, host component.Host) error {
 	}
 	ctx = context.WithoutCancel(ctx) // clients are made later too
 	pool, err := connpool.NewHTTP(settings, func() (*http.Client, error) {
-		return client.ToClient(ctx, host.GetExtensions(), t.set.TelemetrySettings)
+		made, err := client.ToClient(ctx, host.GetExtensions(), t.set.TelemetrySettings)
+		if err == nil {
+			made.CheckRedirect = followWithBody
+		}
+		return made, err
 	})
 	if err != nil {
 		return err
@@ -126,6 +134,21 @@ func (t *httpTransport) start(ctx context.Context, host component.Host) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.pool = pool
+	return nil
+}
+
+// maxRedirects is what Go's client follows by default.
+const maxRedirects = 10
+
+// followWithBody follows redirects that ask for the same request elsewhere (307, 308). After the others Go's client sends a GET
+// without a body, whose success would look as if the backend had the data.
+func followWithBody(next *http.Request, before []*http.Request) error {
+	if next.Method != http.MethodPost {
+		return http.ErrUseLastResponse
+	}
+	if len(before) >= maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package pooledotlp
 import (
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/collector/pdata/pprofile/pprofileotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
@@ -24,6 +25,12 @@ func marshalJSON(w *wire.Request) ([]byte, error) {
 			return nil, err
 		}
 		return pmetricotlp.NewExportRequestFromMetrics(md).MarshalJSON()
+	case wire.Profiles:
+		pd, err := w.Profiles()
+		if err != nil {
+			return nil, err
+		}
+		return pprofileotlp.NewExportRequestFromProfiles(pd).MarshalJSON()
 	default:
 		ld, err := w.Logs()
 		if err != nil {
@@ -47,6 +54,10 @@ func parseJSONResponse(b []byte, signal wire.Signal) (partialSuccess, error) {
 		r := pmetricotlp.NewExportResponse()
 		err := r.UnmarshalJSON(b)
 		return partialSuccess{r.PartialSuccess().RejectedDataPoints(), r.PartialSuccess().ErrorMessage()}, err
+	case wire.Profiles:
+		r := pprofileotlp.NewExportResponse()
+		err := r.UnmarshalJSON(b)
+		return partialSuccess{r.PartialSuccess().RejectedProfiles(), r.PartialSuccess().ErrorMessage()}, err
 	default:
 		r := plogotlp.NewExportResponse()
 		err := r.UnmarshalJSON(b)

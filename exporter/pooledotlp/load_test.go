@@ -10,14 +10,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
-// TestEveryBufferComesBackOnceUnderLoad runs requests of all sizes through every path at once, with failures, splits, time-outs
+// TestEveryBufferComesBackOnceUnderLoad runs requests of all sizes through every path at once, with failures, splits, time-outs,
 // callers that leave, and a shutdown with full queues. Built with -tags bufpooldebug, freed buffers are poisoned: a request
 // sent from one, or one freed twice, fails here; the backend decodes all it gets.
 func TestEveryBufferComesBackOnceUnderLoad(t *testing.T) {
@@ -27,6 +26,8 @@ func TestEveryBufferComesBackOnceUnderLoad(t *testing.T) {
 			return status.Error(codes.Unavailable, "")
 		case 3:
 			return status.Error(codes.InvalidArgument, "")
+		case 4:
+			return status.Error(codes.ResourceExhausted, "received message larger than max") // so it comes in halves
 		default:
 			return nil
 		}
@@ -48,13 +49,15 @@ func TestEveryBufferComesBackOnceUnderLoad(t *testing.T) {
 		"gRPC, batches in bytes":   {"endpoint": grpcEndpoint, "compression": "none", "sending_queue": map[string]any{"sizer": "bytes", "queue_size": 10 << 20, "batch": map[string]any{"min_size": 9000, "max_size": 20000, "flush_timeout": "1ms"}}},
 		"gRPC, waiting for result": {"endpoint": grpcEndpoint, "compression": "snappy", "sending_queue": map[string]any{"wait_for_result": true, "block_on_overflow": true}},
 		"gRPC, no queue":           {"endpoint": grpcEndpoint, "sending_queue": map[string]any{"enabled": false}},
+		"gRPC, on disk":            {"endpoint": grpcEndpoint, "sending_queue": map[string]any{"storage": "file_storage"}},
+		"gRPC, batches on disk":    {"endpoint": grpcEndpoint, "compression": "brotli", "sending_queue": map[string]any{"storage": "file_storage", "batch": map[string]any{"min_size": 300, "max_size": 500, "flush_timeout": "1ms"}}},
 		"HTTP, queue":              {"protocol": "http/protobuf", "endpoint": server, "compression": "none"},
 		"HTTP, no queue":           {"protocol": "http/protobuf", "endpoint": server, "sending_queue": map[string]any{"enabled": false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			keys["retry_on_failure"] = map[string]any{"initial_interval": "1ms", "max_interval": "2ms", "max_elapsed_time": "20ms"}
 			e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), newConfig(t, keys))
-			require.NoError(t, e.Start(context.Background(), componenttest.NewNopHost()))
+			require.NoError(t, e.Start(context.Background(), storageHost(&memoryStorage{data: map[string][]byte{}})))
 			var callers sync.WaitGroup
 			for caller := range 8 {
 				callers.Go(func() {

@@ -2,6 +2,8 @@ package pooledotlp
 
 import (
 	"context"
+	"math"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,9 +12,12 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/collector/pdata/pprofile/pprofileotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
 func TestPartialSuccessIsCountedAndSaidOncePerInterval(t *testing.T) {
@@ -39,6 +44,25 @@ func TestPartialSuccessIsCountedAndSaidOncePerInterval(t *testing.T) {
 	assert.Equal(t, "two were too old", logs.All()[0].ContextMap()["message"])
 }
 
+func TestABackendCannotRejectMoreThanItWasSentNorLessThanNothing(t *testing.T) {
+	var rejected atomic.Int64
+	endpoint := startBackend(t, func(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+		r := ptraceotlp.NewExportResponse()
+		r.PartialSuccess().SetRejectedSpans(rejected.Load())
+		return r, nil
+	})
+	set, tel := measuredSettings(t)
+	e := newTracesExporter(t, set, newConfig(t, map[string]any{"endpoint": endpoint}))
+	startComponent(t, e, componenttest.NewNopHost())
+	ctx, _ := observed(context.Background())
+	for _, n := range []int64{math.MaxInt64, math.MinInt64} {
+		rejected.Store(n)
+		require.NoError(t, e.ConsumeTraces(ctx, spans(5)))
+	}
+	assert.EqualValues(t, 5, sumOf(t, tel, "otelcol_exporter_pooledotlp_dropped_items"))
+	assert.EqualValues(t, 5, sumOf(t, tel, "otelcol_exporter_pooledotlp_items"))
+}
+
 func TestThePartialSuccessLogSumsUpWhatItDidNotSay(t *testing.T) {
 	core, logs := observer.New(zap.WarnLevel)
 	l := partialLog{logger: zap.New(core)}
@@ -60,10 +84,21 @@ func TestResponsesOfEverySignalAreRead(t *testing.T) {
 	logs := plogotlp.NewExportResponse()
 	logs.PartialSuccess().SetRejectedLogRecords(1)
 	logs.PartialSuccess().SetErrorMessage("a")
-	for _, marshal := range []func() ([]byte, error){traces.MarshalProto, metrics.MarshalProto, logs.MarshalProto} {
-		b, err := marshal()
+	profiles := pprofileotlp.NewExportResponse()
+	profiles.PartialSuccess().SetRejectedProfiles(1)
+	profiles.PartialSuccess().SetErrorMessage("a")
+	for signal, response := range map[wire.Signal]interface {
+		MarshalProto() ([]byte, error)
+		MarshalJSON() ([]byte, error)
+	}{wire.Traces: traces, wire.Metrics: metrics, wire.Logs: logs, wire.Profiles: profiles} {
+		b, err := response.MarshalProto()
 		require.NoError(t, err)
 		got, err := parseResponse(b)
+		require.NoError(t, err)
+		assert.Equal(t, partialSuccess{rejected: 1, message: "a"}, got)
+		b, err = response.MarshalJSON()
+		require.NoError(t, err)
+		got, err = parseJSONResponse(b, signal)
 		require.NoError(t, err)
 		assert.Equal(t, partialSuccess{rejected: 1, message: "a"}, got)
 	}

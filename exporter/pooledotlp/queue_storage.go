@@ -8,18 +8,22 @@ import (
 	"sync"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.uber.org/zap"
 )
 
 // The exporter helper's queue on disk numbers its items and keeps an index of them under one key, with the list of those that
-// were being sent. Three things in it lose items, and are mended here, between the queue and its storage:
+// were being sent. Five things in it lose items, and are mended here, between the queue and its storage:
 //
 //   - At start it deletes the items that were being sent when the process died, and only then writes them to the end of the
 //     queue. Here the deletion waits until they are there; a process that dies in between sends them twice.
 //   - It goes on when they cannot be read or written. Here the start fails, and leaves everything as it was.
 //   - When the index cannot be written, as on a full disk, it gives up the item that it was about to read. Here the item is read
 //     all the same; a process that dies before the index could be written sends it twice.
+//   - When an item cannot be read, it is deleted. Here nothing is written from then on, and what comes is refused: the next start finds
+//     everything as it was.
+//   - When its index cannot be read at start, it begins a new one over the items that are there. See queue_index.go.
 
 // queueHost gives the queue the mended storage. The storage that it is not asked for stays as it is.
 type queueHost struct {
@@ -31,7 +35,7 @@ type queueHost struct {
 func newQueueHost(host component.Host, id component.ID, logger *zap.Logger) *queueHost {
 	h := &queueHost{Host: host, extensions: host.GetExtensions()}
 	if extension, ok := h.extensions[id].(storage.Extension); ok {
-		h.storage = &queueStorage{Extension: extension, logger: logger}
+		h.storage = &queueStorage{Extension: extension, host: host, logger: logger}
 		h.extensions = maps.Clone(h.extensions)
 		h.extensions[id] = h.storage
 	}
@@ -50,6 +54,7 @@ func (h *queueHost) started(ctx context.Context) error {
 
 type queueStorage struct {
 	storage.Extension
+	host   component.Host
 	logger *zap.Logger
 	client *queueClient
 }
@@ -59,13 +64,14 @@ func (s *queueStorage) GetClient(ctx context.Context, kind component.Kind, id co
 	if err != nil {
 		return nil, err
 	}
-	s.client = &queueClient{Client: client, logger: s.logger, starting: true}
+	s.client = &queueClient{Client: client, host: s.host, logger: s.logger, starting: true}
 	return s.client, nil
 }
 
 // queueClient is the storage of one queue. It is safe for concurrent use, as the client it wraps is.
 type queueClient struct {
 	storage.Client
+	host   component.Host
 	logger *zap.Logger
 
 	mu sync.Mutex
@@ -73,7 +79,7 @@ type queueClient struct {
 	starting bool
 	// deletions wait until what they delete is in its new place.
 	deletions []*storage.Operation
-	// failed is what went wrong at start. From then on nothing is written: the next start finds everything as it was.
+	// failed is what went wrong with reading. From then on nothing is written: the next start finds everything as it was.
 	failed error
 	// behind is set while the index on disk could not be written, to say so once.
 	behind bool
@@ -131,7 +137,13 @@ func (c *queueClient) readWithoutIndex(ctx context.Context, ops []*storage.Opera
 			reads = append(reads, op)
 		}
 	}
-	return c.Client.Batch(ctx, reads...)
+	if err := c.Client.Batch(ctx, reads...); err != nil {
+		c.failed = fmt.Errorf("the queue on disk cannot be read and is left as it is until the next start: %w", err)
+		c.logger.Error("The queue on disk cannot be read. Requests are refused, and it is left as it is until the next start.", zap.Error(err))
+		componentstatus.ReportStatus(c.host, componentstatus.NewPermanentErrorEvent(c.failed))
+		return c.failed
+	}
+	return nil
 }
 
 // started deletes what still waits for it and returns what went wrong at start.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,11 +13,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // memoryStorage is a storage extension whose contents outlive its clients.
@@ -27,11 +30,16 @@ type memoryStorage struct {
 	data map[string][]byte
 	// fail makes writes fail, as on a full disk.
 	fail atomic.Bool
+	// failReads makes reads fail, as on a disk that is gone.
+	failReads atomic.Bool
 	// history is what was on the disk after each write: what a process finds that starts after one killed there.
 	history []map[string][]byte
 }
 
-var errDiskFull = errors.New("no space left on device")
+var (
+	errDiskFull = errors.New("no space left on device")
+	errDiskGone = errors.New("input/output error")
+)
 
 func (s *memoryStorage) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
 	return &memoryClient{s}, nil
@@ -60,6 +68,9 @@ func (c *memoryClient) Batch(_ context.Context, ops ...*storage.Operation) error
 		if op.Type != storage.Get && c.fail.Load() {
 			return errDiskFull
 		}
+		if op.Type == storage.Get && c.failReads.Load() {
+			return errDiskGone
+		}
 	}
 	wrote := false
 	for _, op := range ops {
@@ -76,6 +87,17 @@ func (c *memoryClient) Batch(_ context.Context, ops ...*storage.Operation) error
 	}
 	if wrote {
 		c.history = append(c.history, maps.Clone(c.data))
+	}
+	return nil
+}
+
+func (c *memoryClient) Walk(_ context.Context, fn storage.WalkFunc) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, value := range c.data {
+		if _, err := fn(key, value); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -237,16 +259,115 @@ func TestAStartThatCannotRestoreTheQueueFailsAndChangesNothing(t *testing.T) {
 	found := killed(t, cfg, backend)
 	backend.failing.Store(false)
 
-	disk := &memoryStorage{data: maps.Clone(found)}
-	disk.fail.Store(true)
+	for name, c := range map[string]struct {
+		fail func(*memoryStorage) *atomic.Bool
+		want error
+	}{
+		"full disk": {func(s *memoryStorage) *atomic.Bool { return &s.fail }, errDiskFull},
+		"no disk":   {func(s *memoryStorage) *atomic.Bool { return &s.failReads }, errDiskGone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := &memoryStorage{data: maps.Clone(found)}
+			c.fail(disk).Store(true)
+			e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg)
+			err := e.Start(context.Background(), storageHost(disk))
+			require.ErrorIs(t, err, c.want)
+			require.ErrorContains(t, err, "the queue on disk could not be restored and is left as it is")
+			c.fail(disk).Store(false)
+			require.NoError(t, e.Shutdown(context.Background()))
+			assert.Equal(t, found, disk.data)
+			assert.Equal(t, 30, delivered(t, cfg, backend, disk.data))
+		})
+	}
+}
+
+func TestWhatCannotBeReadStaysOnDisk(t *testing.T) {
+	backend := newCounting()
+	endpoint := startBackend(t, backend.export)
+	disk := &memoryStorage{data: map[string][]byte{}}
+	cfg := newConfig(t, map[string]any{
+		"endpoint": endpoint, "sending_queue": map[string]any{"storage": "file_storage", "num_consumers": 1},
+		"retry_on_failure": map[string]any{"initial_interval": "10ms", "max_interval": "10ms"},
+	})
 	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg)
-	err := e.Start(context.Background(), storageHost(disk))
-	require.ErrorIs(t, err, errDiskFull)
-	require.ErrorContains(t, err, "the queue on disk could not be restored and is left as it is")
-	disk.fail.Store(false)
+	host := newStatusHost()
+	host.Host = storageHost(disk)
+	require.NoError(t, e.Start(context.Background(), host))
+	backend.failing.Store(true)
+	for n := range 3 {
+		require.NoError(t, e.ConsumeTraces(context.Background(), numbered(n)))
+	}
+	backend.waitForCall(t)
+	// The disk is gone for a moment, while one request is being sent and two wait.
+	disk.failReads.Store(true)
+	backend.failing.Store(false)
+	require.Eventually(t, func() bool { return slices.Contains(host.statuses(), componentstatus.StatusPermanentError) },
+		10*time.Second, time.Millisecond)
+	disk.failReads.Store(false)
+	require.ErrorIs(t, e.ConsumeTraces(context.Background(), numbered(3)), errDiskGone)
 	require.NoError(t, e.Shutdown(context.Background()))
-	assert.Equal(t, found, disk.data)
-	assert.Equal(t, 30, delivered(t, cfg, backend, disk.data))
+	assert.Equal(t, 10, backend.total())
+
+	again := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg)
+	require.NoError(t, again.Start(context.Background(), storageHost(disk)))
+	require.Eventually(t, func() bool { return !hasItems(disk) }, 10*time.Second, time.Millisecond)
+	require.NoError(t, again.Shutdown(context.Background()))
+	assert.Len(t, backend.seen, 3, "and what was being sent then may come once more")
+}
+
+func TestALostIndexOfTheQueueIsMadeAnew(t *testing.T) {
+	backend := newCounting()
+	endpoint := startBackend(t, backend.export)
+	cfg := newConfig(t, map[string]any{
+		"endpoint": endpoint, "sending_queue": map[string]any{"storage": "file_storage", "num_consumers": 2},
+		"retry_on_failure": map[string]any{"initial_interval": "1h", "max_interval": "1h"},
+	})
+	backend.failing.Store(true)
+	disk := &memoryStorage{data: map[string][]byte{}}
+	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg)
+	require.NoError(t, e.Start(context.Background(), storageHost(disk)))
+	for range 5 {
+		require.NoError(t, e.ConsumeTraces(context.Background(), spans(10)))
+	}
+	backend.waitForCall(t)
+	backend.waitForCall(t)
+	require.NoError(t, e.Shutdown(context.Background()))
+	require.True(t, isIndex(disk.data[indexKey]), "the queue's index has another form now")
+	backend.failing.Store(false)
+
+	for name, index := range map[string][]byte{
+		"nothing": nil, "zeros": make([]byte, 40), "no protobuf": {0x1a, 9}, "another message": {0x18, 1, 0x20, 2},
+		"written before it was read": protowire.AppendFixed64([]byte{fieldReadIndex<<3 | 1}, 7),
+	} {
+		t.Run(name, func(t *testing.T) {
+			damaged := maps.Clone(disk.data)
+			damaged[indexKey] = index
+			assert.Equal(t, 50, delivered(t, cfg, backend, damaged))
+		})
+	}
+}
+
+// listless is a storage that cannot list what it holds.
+type listless struct{ *memoryStorage }
+
+func (s listless) GetClient(context.Context, component.Kind, component.ID, string) (storage.Client, error) {
+	return struct{ storage.Client }{&memoryClient{s.memoryStorage}}, nil
+}
+
+func TestALostIndexInAStorageThatCannotListStopsTheStart(t *testing.T) {
+	cfg := newConfig(t, map[string]any{"endpoint": "localhost:1", "sending_queue": map[string]any{"storage": "file_storage"}})
+	for index, want := range map[string]string{"": "", "\xff": "this storage cannot list what it holds"} {
+		s := listless{&memoryStorage{data: map[string][]byte{indexKey: []byte(index)}}}
+		host := hostWith{componenttest.NewNopHost(), map[component.ID]component.Component{component.MustNewID("file_storage"): s}}
+		e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg)
+		err := e.Start(context.Background(), host)
+		if want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, want)
+		}
+		require.NoError(t, e.Shutdown(context.Background()))
+	}
 }
 
 func TestAFullDiskDoesNotStopSending(t *testing.T) {

@@ -67,6 +67,8 @@ func marshalContext(ctx context.Context, signal wire.Signal) ([]byte, error) {
 		return xpdata.MarshalTraces(ctx, noTraces)
 	case wire.Metrics:
 		return xpdata.MarshalMetrics(ctx, noMetrics)
+	case wire.Profiles:
+		return xpdata.MarshalProfiles(ctx, noProfiles)
 	default:
 		return xpdata.MarshalLogs(ctx, noLogs)
 	}
@@ -78,6 +80,8 @@ func unmarshalContext(header []byte, signal wire.Signal) (ctx context.Context, e
 		ctx, _, err = xpdata.UnmarshalTraces(header)
 	case wire.Metrics:
 		ctx, _, err = xpdata.UnmarshalMetrics(header)
+	case wire.Profiles:
+		ctx, _, err = xpdata.UnmarshalProfiles(header)
 	default:
 		ctx, _, err = xpdata.UnmarshalLogs(header)
 	}

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"google.golang.org/grpc/mem"
 
@@ -45,7 +46,7 @@ func (r *request) release() {
 	}
 }
 
-// ItemsCount returns the number of spans, data points or log records.
+// ItemsCount returns the number of spans, data points, log records or samples.
 func (r *request) ItemsCount() int { return r.wire.Items() }
 
 // BytesSize returns the encoded size.
@@ -57,16 +58,6 @@ func (r *request) BytesSize() int { return r.wire.Bytes() }
 // returns, while the results live on in the batch: they take references of their own. With other, the receiver is an
 // earlier result, and the batch's alone: it is used up, and other is the queue's. Either way the caller owns the results.
 func (r *request) MergeSplit(_ context.Context, maxSize int, sizer exporterhelper.RequestSizerType, other xexporterhelper.Request) ([]xexporterhelper.Request, error) {
-	batch := r
-	if other == nil {
-		batch = newRequest(r.wire.Clone(), r.buffers)
-	} else {
-		o, ok := other.(*request)
-		if !ok {
-			return nil, fmt.Errorf("cannot merge a %T", other)
-		}
-		batch.wire.Append(o.wire.Clone())
-	}
 	var maxItems, maxBytes int
 	switch sizer {
 	case exporterhelper.RequestSizerTypeItems:
@@ -76,10 +67,23 @@ func (r *request) MergeSplit(_ context.Context, maxSize int, sizer exporterhelpe
 	default:
 		return nil, fmt.Errorf("cannot split by %q", sizer.String())
 	}
+	batch := r
+	if other == nil {
+		batch = newRequest(r.wire.Clone(), r.buffers)
+	} else {
+		o, ok := other.(*request)
+		if !ok {
+			return nil, fmt.Errorf("cannot merge a %T", other)
+		}
+		if err := r.merge(o); err != nil {
+			// Profiles with a reference to nothing can be sent, but not be joined to others.
+			return []xexporterhelper.Request{r, newRequest(o.wire.Clone(), r.buffers)}, nil //nolint:nilerr // see above
+		}
+	}
 	if (maxItems == 0 || batch.ItemsCount() <= maxItems) && (maxBytes == 0 || batch.BytesSize() <= maxBytes) {
 		return []xexporterhelper.Request{batch}, nil
 	}
-	parts, err := batch.wire.Split(maxItems, maxBytes, r.buffers)
+	parts, err := split(batch.wire, maxItems, maxBytes, r.buffers)
 	if err != nil {
 		// A request is checked before it comes here, so it can be divided. If not, a batch too large is better than a lost one.
 		return []xexporterhelper.Request{batch}, nil //nolint:nilerr // see above
@@ -89,6 +93,21 @@ func (r *request) MergeSplit(_ context.Context, maxSize int, sizer exporterhelpe
 		results[i] = newRequest(part, r.buffers)
 	}
 	return results, nil
+}
+
+// merge appends other, which stays as it is. On error so does the receiver.
+func (r *request) merge(other *request) error {
+	if r.wire.Signal() != wire.Profiles {
+		r.wire.Append(other.wire.Clone())
+		return nil
+	}
+	joined, err := joinProfiles(r.wire, other.wire, r.buffers)
+	if err != nil {
+		return err
+	}
+	r.wire.Free()
+	r.wire = joined
+	return nil
 }
 
 // referenceCounter lets the queue hold requests.
@@ -121,9 +140,10 @@ func requestFrom(ctx context.Context) (xexporterhelper.Request, error) {
 
 // Nobody writes to these.
 var (
-	noTraces  = ptrace.NewTraces()
-	noMetrics = pmetric.NewMetrics()
-	noLogs    = plog.NewLogs()
+	noTraces   = ptrace.NewTraces()
+	noMetrics  = pmetric.NewMetrics()
+	noLogs     = plog.NewLogs()
+	noProfiles = pprofile.NewProfiles()
 )
 
 // newChain makes a chain that ends in push.
@@ -139,6 +159,12 @@ func newChain(signal wire.Signal, set exporter.Settings, push func(context.Conte
 		e, err := xexporterhelper.NewMetricsRequest(ctx, set,
 			func(ctx context.Context, _ pmetric.Metrics) (xexporterhelper.Request, error) { return requestFrom(ctx) }, pusher, options...)
 		return chain{e, func(ctx context.Context) error { return e.ConsumeMetrics(ctx, noMetrics) }}, err
+	case wire.Profiles:
+		e, err := xexporterhelper.NewProfilesRequest(ctx, set,
+			func(ctx context.Context, _ pprofile.Profiles) (xexporterhelper.Request, error) {
+				return requestFrom(ctx)
+			}, pusher, options...)
+		return chain{e, func(ctx context.Context) error { return e.ConsumeProfiles(ctx, noProfiles) }}, err
 	default:
 		e, err := xexporterhelper.NewLogsRequest(ctx, set,
 			func(ctx context.Context, _ plog.Logs) (xexporterhelper.Request, error) { return requestFrom(ctx) }, pusher, options...)

@@ -90,6 +90,9 @@ func TestARecordKeepsTheRequestAndItsContext(t *testing.T) {
 		wire.Traces:  func() (*wire.Request, error) { return wire.FromTraces(spans(20), nopBuffers) },
 		wire.Metrics: func() (*wire.Request, error) { return wire.FromMetrics(dataPoints(20), nopBuffers) },
 		wire.Logs:    func() (*wire.Request, error) { return wire.FromLogs(logRecords(20), nopBuffers) },
+		wire.Profiles: func() (*wire.Request, error) {
+			return wire.FromProfiles(samples("checkout", 20), nopBuffers)
+		},
 	} {
 		t.Run(signal.String(), func(t *testing.T) {
 			r, err := w()

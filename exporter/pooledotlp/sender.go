@@ -130,6 +130,8 @@ func (s *sender) try(ctx context.Context, r *request, payload mem.BufferSlice, c
 	s.telemetry.attempted(ctx, a, r.wire.Bytes())
 	s.backend.observe(v)
 	if v.outcome == attempt.Accepted {
+		// A backend may say what it likes, and counters only grow.
+		response.rejected = min(max(response.rejected, 0), int64(a.Items))
 		s.telemetry.accepted(ctx, int64(a.Items)-response.rejected)
 		if !response.empty() {
 			s.telemetry.partialSuccess(ctx, response.rejected)

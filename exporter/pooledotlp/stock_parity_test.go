@@ -83,6 +83,9 @@ func TestExportBeforeStart(t *testing.T) {
 		ctx, _ := observed(context.Background())
 		require.ErrorIs(t, e.ConsumeTraces(ctx, spans(1)), errNotStarted)
 		require.NoError(t, e.Shutdown(context.Background()))
+		p := newProfilesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), newConfig(t, keys))
+		require.ErrorIs(t, p.ConsumeProfiles(ctx, samples("a", 1)), errNotStarted)
+		require.NoError(t, p.Shutdown(context.Background()))
 	}
 }
 

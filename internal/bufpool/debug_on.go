@@ -4,7 +4,8 @@ package bufpool
 
 import (
 	"fmt"
-	"runtime/debug"
+	"runtime"
+	"strings"
 	"sync"
 	"unsafe"
 )
@@ -23,8 +24,37 @@ type Leak struct {
 // debugState follows every buffer by the address of its array.
 type debugState struct {
 	mu    sync.Mutex
-	inUse map[unsafe.Pointer]Leak
-	freed map[unsafe.Pointer]string // the stack of the Put
+	inUse map[unsafe.Pointer]handedOut
+	freed map[unsafe.Pointer]calls // those of the Put
+}
+
+type handedOut struct {
+	size int
+	calls
+}
+
+// calls are where the pool was called from. They are made text only when somebody reads them: that costs more than the work under test.
+type calls [24]uintptr
+
+func callers() (c calls) {
+	runtime.Callers(4, c[:]) // without this function, the debug state's and the pool's
+	return c
+}
+
+func (c calls) String() string {
+	var text strings.Builder
+	frames := runtime.CallersFrames(c[:])
+	for {
+		frame, more := frames.Next()
+		if frame.PC == 0 {
+			break
+		}
+		fmt.Fprintf(&text, "%s\n\t%s:%d\n", frame.Function, frame.File, frame.Line)
+		if !more {
+			break
+		}
+	}
+	return text.String()
 }
 
 func (d *debugState) onGet(b *[]byte) {
@@ -32,18 +62,18 @@ func (d *debugState) onGet(b *[]byte) {
 	key := unsafe.Pointer(unsafe.SliceData(all))
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if stack, reused := d.freed[key]; reused {
+	if put, reused := d.freed[key]; reused {
 		for i, c := range all {
 			if c != poison {
-				panic(fmt.Sprintf("bufpool: byte %d of a freed buffer of %d bytes was written; it was freed at:\n%s", i, len(all), stack))
+				panic(fmt.Sprintf("bufpool: byte %d of a freed buffer of %d bytes was written; it was freed at:\n%s", i, len(all), put))
 			}
 		}
 		delete(d.freed, key)
 	}
 	if d.inUse == nil {
-		d.inUse = map[unsafe.Pointer]Leak{}
+		d.inUse = map[unsafe.Pointer]handedOut{}
 	}
-	d.inUse[key] = Leak{Size: len(all), Stack: string(debug.Stack())}
+	d.inUse[key] = handedOut{len(all), callers()}
 }
 
 func (d *debugState) onPut(b *[]byte) {
@@ -51,8 +81,8 @@ func (d *debugState) onPut(b *[]byte) {
 	key := unsafe.Pointer(unsafe.SliceData(all))
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if stack, twice := d.freed[key]; twice {
-		panic(fmt.Sprintf("bufpool: a buffer of %d bytes was freed twice; first at:\n%s", len(all), stack))
+	if put, twice := d.freed[key]; twice {
+		panic(fmt.Sprintf("bufpool: a buffer of %d bytes was freed twice; first at:\n%s", len(all), put))
 	}
 	if _, ours := d.inUse[key]; !ours {
 		panic(fmt.Sprintf("bufpool: a buffer of %d bytes was returned that this pool did not hand out", len(all)))
@@ -62,10 +92,10 @@ func (d *debugState) onPut(b *[]byte) {
 		all[i] = poison
 	}
 	if d.freed == nil {
-		d.freed = map[unsafe.Pointer]string{}
+		d.freed = map[unsafe.Pointer]calls{}
 	}
 	// The key keeps the array alive, so a dropped buffer's address cannot come back as another buffer.
-	d.freed[key] = string(debug.Stack())
+	d.freed[key] = callers()
 }
 
 // Outstanding lists the buffers handed out and not yet returned.
@@ -73,8 +103,8 @@ func (p *Pool) Outstanding() []Leak {
 	p.debug.mu.Lock()
 	defer p.debug.mu.Unlock()
 	leaks := make([]Leak, 0, len(p.debug.inUse))
-	for _, l := range p.debug.inUse {
-		leaks = append(leaks, l)
+	for _, b := range p.debug.inUse {
+		leaks = append(leaks, Leak{Size: b.size, Stack: b.String()})
 	}
 	return leaks
 }

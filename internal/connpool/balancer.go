@@ -62,8 +62,9 @@ type slot struct {
 	heldBack     bool
 	// suspect is set by a failed health check and cleared by a good one.
 	suspect bool
-	// silent is the connection that was replaced because it did not answer a health check, until the new one does.
-	silent *conn
+	// silent are the connections that were replaced because they did not answer a health check, until a new one does. They are kept
+	// as long as calls wait on them, so there are few: one for each health check in the time that a call may take.
+	silent []*conn
 	// replacedAt is when the connection was last replaced for failing, to bound how often that happens.
 	replacedAt time.Time
 }

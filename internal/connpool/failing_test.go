@@ -2,6 +2,8 @@ package connpool
 
 import (
 	"context"
+	"io"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 )
@@ -256,4 +259,46 @@ func TestClosingEndsAHealthCheckUnderWay(t *testing.T) {
 		b.Close()
 		assert.Zero(t, time.Since(start))
 	})
+}
+
+// Where a replacement is silent too, for a moment of too much work, the black hole before it must not be forgotten: the calls on it would
+// wait until their time-out.
+func TestABlackHoleIsAbandonedThoughItsReplacementWasSilentToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		_, b := startPool(t, client, withHealth, "a:1")
+		synctest.Wait()
+		slot := b.(*poolBalancer).slots[1]
+		hole, far := swallowing(t, slot.current)
+		defer far.Close()
+		hole.inFlight.Add(1) // a call that will not be answered
+		hole.sub.(*fakeSub).setHealth(blackHole)
+		client.mu.Lock()
+		client.health = blackHole
+		client.mu.Unlock()
+		time.Sleep(12*time.Second + time.Millisecond)
+		synctest.Wait()
+		second := slot.current
+		require.NotSame(t, hole, second)
+		client.mu.Lock()
+		client.health = nil
+		client.mu.Unlock()
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		require.NotSame(t, second, slot.current, "the replacement was silent and is replaced")
+		_ = far.SetWriteDeadline(time.Now().Add(time.Second)) // an error where it is closed, as it should be
+		_, err := far.Write([]byte("x"))
+		require.ErrorIs(t, err, io.ErrClosedPipe, "the first one is closed")
+		assert.Empty(t, slot.silent)
+	})
+}
+
+// swallowing gives a fake connection a network connection, of which the far end is returned.
+func swallowing(t *testing.T, c *conn) (*conn, net.Conn) {
+	t.Helper()
+	near, far := net.Pipe()
+	c.socket = &socket{creds: insecure.NewCredentials()}
+	_, _, err := c.socket.TransportCredentials().ClientHandshake(context.Background(), "backend", near)
+	require.NoError(t, err)
+	return c, far
 }

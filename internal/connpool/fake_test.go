@@ -33,6 +33,8 @@ type fakeClient struct {
 	manual bool
 	// refuse makes NewSubConn fail, as it does while grpc-go closes.
 	refuse bool
+	// health is that of new sub-connections.
+	health func(ctx context.Context) (healthpb.HealthCheckResponse_ServingStatus, error)
 }
 
 type fakeSub struct {
@@ -55,7 +57,7 @@ func (c *fakeClient) NewSubConn(addrs []resolver.Address, o balancer.NewSubConnO
 	if c.refuse {
 		return nil, fmt.Errorf("closing")
 	}
-	s := &fakeSub{client: c, addr: addrs[0].Addr, listener: o.StateListener}
+	s := &fakeSub{client: c, addr: addrs[0].Addr, listener: o.StateListener, health: c.health}
 	c.subs = append(c.subs, s)
 	return s, nil
 }

@@ -2,7 +2,9 @@ package connpool
 
 import (
 	"context"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 
@@ -88,6 +91,54 @@ func TestARealClientSpreadsItsCallsOverConnectionsToEveryAddress(t *testing.T) {
 	assert.EqualValues(t, 64*50, s.Picks)
 	assert.Zero(t, s.InFlight)
 	assert.InEpsilon(t, a.calls.Load(), b.calls.Load(), 0.1)
+}
+
+// What each of eight connections carried that were there throughout, at one call at a time and at ten on each. The backend takes 2 ms: by
+// one that answers at once, which connection is the least loaded is decided by scheduling.
+func TestRealConnectionsAreUsedEvenlyAtLowAndAtHighLoad(t *testing.T) {
+	const connections = 8
+	for name, c := range map[string]struct{ callers, calls int }{"low": {1, 800}, "high": {10 * connections, 8000}} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			carried := map[string]int{}
+			count := func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+				p, _ := peer.FromContext(ctx)
+				mu.Lock()
+				carried[p.Addr.String()]++
+				mu.Unlock()
+				return handler(ctx, request)
+			}
+			cfg := DefaultConfig()
+			cfg.MinConnections, cfg.MaxConnections = connections, connections
+			cfg.HealthCheck.Enabled = false // its calls are none of the load's
+			p := New(cfg)
+			defer p.Close()
+			client := dial(t, startServer(t, &slowHealth{delay: 2 * time.Millisecond}, grpc.UnaryInterceptor(count)), p.DialOption())
+			call := func() {
+				_, err := client.Check(context.Background(), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
+				assert.NoError(t, err)
+			}
+			call()
+			require.Eventually(t, func() bool { return p.Stats().Ready == connections }, 10*time.Second, time.Millisecond)
+			mu.Lock()
+			clear(carried)
+			mu.Unlock()
+			var all sync.WaitGroup
+			for range c.callers {
+				all.Go(func() {
+					for range c.calls / c.callers {
+						call()
+					}
+				})
+			}
+			all.Wait()
+			require.Len(t, carried, connections)
+			for address, n := range carried {
+				assert.InEpsilon(t, c.calls/connections, n, 0.1, address)
+			}
+			t.Logf("calls on each connection: %v", slices.Sorted(maps.Values(carried)))
+		})
+	}
 }
 
 func TestABlackHoleUnderRealTraffic(t *testing.T) {

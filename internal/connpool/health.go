@@ -2,6 +2,7 @@ package connpool
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -84,14 +85,18 @@ func (b *poolBalancer) onVerdict(c *conn, v verdict) {
 	if v != healthy {
 		b.pool.counters.failedChecks.Add(1)
 	}
-	if v == healthy && s.silent != nil {
-		s.silent.abandon()
+	if v == healthy {
+		for _, old := range s.silent {
+			old.abandon()
+		}
 		s.silent = nil
 	}
 	if v == silent {
 		if 2*b.usableCount(s, now) >= len(b.slots) || !b.replacing() {
 			s.replacedAt = now
-			s.silent = c
+			// The one before is not forgotten when its replacement is silent too, as under a moment of too much work.
+			s.silent = slices.DeleteFunc(s.silent, func(old *conn) bool { return old.inFlight.Load() == 0 })
+			s.silent = append(s.silent, c)
 			b.replace(s)
 		}
 	}

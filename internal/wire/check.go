@@ -12,8 +12,11 @@ const maxDepth = 10000
 
 // Check walks over an encoded export request, without joining its buffers and without allocating, and accepts what
 // pdata's Unmarshal accepts (but see maxDepth), in any order of fields. On success the Request takes over the caller's
-// references; on failure, a *SyntaxError, they stay with the caller.
+// references; on failure, a *SyntaxError but for profiles, they stay with the caller.
 func Check(signal Signal, data mem.BufferSlice) (*Request, error) {
+	if signal == Profiles {
+		return checkProfiles(data)
+	}
 	w := walk{cursor: cursor{rest: data}}
 	root := msgTracesRequest + message(signal)
 	length := data.Len()

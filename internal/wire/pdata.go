@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"go.opentelemetry.io/collector/pdata/pprofile/pprofileotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 )
@@ -86,9 +87,10 @@ type marshaler interface {
 var encoders = newEncoders()
 
 type clients struct {
-	traces  ptraceotlp.GRPCClient
-	metrics pmetricotlp.GRPCClient
-	logs    plogotlp.GRPCClient
+	traces   ptraceotlp.GRPCClient
+	metrics  pmetricotlp.GRPCClient
+	logs     plogotlp.GRPCClient
+	profiles pprofileotlp.GRPCClient
 }
 
 func newEncoders() clients {
@@ -99,9 +101,10 @@ func newEncoders() clients {
 	}
 	_ = conn.Close() // it is never dialled: closing it now leaves no goroutine, and the interceptor still runs
 	return clients{
-		traces:  ptraceotlp.NewGRPCClient(conn),
-		metrics: pmetricotlp.NewGRPCClient(conn),
-		logs:    plogotlp.NewGRPCClient(conn),
+		traces:   ptraceotlp.NewGRPCClient(conn),
+		metrics:  pmetricotlp.NewGRPCClient(conn),
+		logs:     plogotlp.NewGRPCClient(conn),
+		profiles: pprofileotlp.NewGRPCClient(conn),
 	}
 }
 

@@ -5,7 +5,7 @@
 // request.
 //
 // Files: schema.go and ops.go say what the messages look like, check.go and cursor.go walk them, split.go and piece.go
-// divide them. Only pdata.go knows pdata.
+// divide them. Only pdata.go and profiles.go know pdata.
 package wire
 
 import (
@@ -15,11 +15,12 @@ import (
 // Signal is the kind of telemetry a request carries.
 type Signal uint8
 
-// The signals that can be joined as bytes.
+// The signals. Profiles are carried only: see profiles.go.
 const (
 	Traces Signal = iota
 	Metrics
 	Logs
+	Profiles
 )
 
 // String returns the signal as the Collector's pipelines are named, for example "traces".
@@ -31,6 +32,8 @@ func (s Signal) String() string {
 		return "metrics"
 	case Logs:
 		return "logs"
+	case Profiles:
+		return "profiles"
 	default:
 		return "unknown"
 	}
@@ -103,9 +106,9 @@ func (r *Request) reset() {
 }
 
 // Append makes r the request of both, in order, and takes over other's references; other is empty afterwards. Both
-// must carry the same signal.
+// must carry the same signal, and not profiles.
 func (r *Request) Append(other *Request) {
-	if r.signal != other.signal {
+	if r.signal != other.signal || r.signal == Profiles {
 		panic("wire: " + other.signal.String() + " appended to " + r.signal.String())
 	}
 	r.parts = append(r.ownParts(), other.ownParts()...)

@@ -17,13 +17,16 @@ import (
 // fields only the last is kept when the metric is divided, of a resource with scopes and deprecated scopes only the
 // scopes, and of a divided request no unknown fields: the others are what a decoder sees.
 //
-// On success r is consumed; the result may be r itself. On error r is unchanged.
+// On success r is consumed; the result may be r itself. On error r is unchanged. Profiles beyond a limit are an error.
 func (r *Request) Split(maxItems, maxBytes int, pool mem.BufferPool) ([]*Request, error) {
 	if maxItems < 0 || maxBytes < 0 {
 		return nil, fmt.Errorf("split: limits must not be negative, found %d items and %d bytes", maxItems, maxBytes)
 	}
 	if (maxItems == 0 || r.items <= maxItems) && (maxBytes == 0 || r.bytes <= maxBytes) {
 		return []*Request{r}, nil
+	}
+	if r.signal == Profiles {
+		return nil, errIndivisible
 	}
 	s := splitter{
 		source: newSource(r.buffers), signal: r.signal, legacy: r.legacy, pool: pool,

@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/collector/consumer/xconsumer"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 
-	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch/internal/profiles"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/profiles"
 )
 
 // profilesProcessor carries profiles. They are never bytes here: requests of profiles cannot be joined by putting one after the other, as
