@@ -72,12 +72,12 @@ func inProtobuf(tb testing.TB, text string) string {
 }
 
 // counter writes a counter with one series for each "labels value" pair.
-func counter(name string, series ...string) string { return exposition("counter", name, series) }
+func counter(name string, series ...string) string { return textOf("counter", name, series) }
 
 // gauge writes a gauge with one series for each "labels value" pair.
-func gauge(name string, series ...string) string { return exposition("gauge", name, series) }
+func gauge(name string, series ...string) string { return textOf("gauge", name, series) }
 
-func exposition(kind, name string, series []string) string {
+func textOf(kind, name string, series []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# TYPE %s %s\n", name, kind)
 	for _, s := range series {
