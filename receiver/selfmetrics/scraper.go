@@ -42,6 +42,7 @@ type sourceState struct {
 	// pending receives the reading under way; nil when there is none. A source that does not answer in time (a file system
 	// on a dead server can block for ever) is not asked again until it has.
 	pending chan source.Reading
+	late    bool // pending is for an earlier scrape
 	began   time.Time
 	// faults is what was logged last, as the sorted names of the parts that fail.
 	faults string
@@ -75,6 +76,7 @@ func (s *selfScraper) start(ctx context.Context, h component.Host) error {
 func (s *selfScraper) shutdown(ctx context.Context) error {
 	s.stop()
 	for _, st := range s.sources {
+		st.late = false // nothing is read any more
 		st.await(ctx)
 	}
 	s.endpoint.Shutdown()
@@ -117,34 +119,46 @@ func (st *sourceState) begin(ctx context.Context) {
 		select {
 		case <-st.pending: // too late for the scrape it was for, but the source is free again
 		default:
+			st.late = true
 			return
 		}
 	}
-	st.began = time.Now()
+	st.read(ctx)
+}
+
+func (st *sourceState) read(ctx context.Context) {
+	st.began, st.late = time.Now(), false
 	pending := make(chan source.Reading, 1)
 	st.pending = pending
 	go func() { pending <- st.source.Read(ctx) }()
 }
 
-// await returns the reading under way, or false when ctx ends first or there is none.
+// await returns the reading under way, or false when ctx ends first or there is none. When a reading for the scrape before
+// comes to its end only now, the source is read at once.
 func (st *sourceState) await(ctx context.Context) (source.Reading, bool) {
-	if st.pending == nil {
-		return source.Reading{}, false
+	for st.pending != nil {
+		select {
+		case reading := <-st.pending:
+			st.pending = nil
+			if !st.late {
+				return reading, true
+			}
+			if ctx.Err() == nil {
+				st.read(ctx)
+			}
+			continue
+		case <-ctx.Done():
+		}
+		// Both may have been ready. What is there counts, however late it is looked at.
+		select {
+		case reading := <-st.pending:
+			st.pending = nil
+			return reading, !st.late
+		default:
+			return source.Reading{}, false
+		}
 	}
-	select {
-	case reading := <-st.pending:
-		st.pending = nil
-		return reading, true
-	case <-ctx.Done():
-	}
-	// Both may have been ready. What is there counts, however late it is looked at.
-	select {
-	case reading := <-st.pending:
-		st.pending = nil
-		return reading, true
-	default:
-		return source.Reading{}, false
-	}
+	return source.Reading{}, false
 }
 
 func (s *selfScraper) emit(st *sourceState, reading source.Reading, took time.Duration) {

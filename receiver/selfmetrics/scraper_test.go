@@ -2,18 +2,18 @@ package selfmetrics
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -69,29 +69,56 @@ func TestEverySourceIsInAScrape(t *testing.T) {
 }
 
 func TestTheEndpointsFaultIsLoggedOnceAndTheOthersGoOn(t *testing.T) {
-	var status atomic.Int64
-	s, logs := startScraper(t, telemetryEndpoint(t, &status))
-	up := func() float64 {
-		metrics, _ := s.scrape(t.Context())
-		values := sourcetest.ValuesOf(t, metrics)
-		assert.EqualValues(t, 1, values["otelcol.self.scrape.up{source=process}"])
-		return values["otelcol.self.scrape.up{source=endpoint}"]
+	const cannot, again = "Source of self metrics cannot be read; its metrics are missing until it can", "Source of self metrics is readable again"
+	good := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		_, _ = w.Write([]byte("otelcol_exporter_queue_size{exporter=\"x\",data_type=\"traces\"} 7\n"))
 	}
-	assert.EqualValues(t, 1, up())
-	status.Store(http.StatusServiceUnavailable)
-	for range 3 {
-		assert.Zero(t, up())
+	for name, bad := range map[string]http.HandlerFunc{
+		"absent": func(w http.ResponseWriter, _ *http.Request) {
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if assert.NoError(t, err) {
+				_ = connection.Close()
+			}
+		},
+		"failing": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"slow":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"garbled": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+			_, _ = w.Write([]byte("<html>\n"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var answer atomic.Pointer[http.HandlerFunc]
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
+			t.Cleanup(server.Close)
+			s, logs := startScraper(t, server.URL)
+			up := func(handler http.HandlerFunc) float64 {
+				answer.Store(&handler)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second) // more than the other sources ever need
+				defer cancel()
+				metrics, _ := s.scrape(ctx)
+				values := sourcetest.ValuesOf(t, metrics)
+				for _, other := range []string{"process", "runtime", "host"} {
+					assert.EqualValues(t, 1, values["otelcol.self.scrape.up{source="+other+"}"], other)
+				}
+				return values["otelcol.self.scrape.up{source=endpoint}"]
+			}
+			var messages []string
+			for range 2 {
+				assert.EqualValues(t, 1, up(good))
+				for range 2 {
+					assert.Zero(t, up(bad))
+				}
+				assert.EqualValues(t, 1, up(good))
+			}
+			for _, entry := range logs.All() {
+				messages = append(messages, entry.Message)
+			}
+			assert.Equal(t, []string{cannot, again, cannot, again}, messages)
+		})
 	}
-	status.Store(0)
-	assert.EqualValues(t, 1, up())
-	var messages []string
-	for _, entry := range logs.All() {
-		messages = append(messages, entry.Message)
-	}
-	assert.Equal(t, []string{
-		"Source of self metrics cannot be read; its metrics are missing until it can",
-		"Source of self metrics is readable again",
-	}, messages)
 }
 
 // hanging is a source that answers when it is told to.
@@ -121,6 +148,38 @@ func TestASourceThatHangsHoldsUpNobodyAndIsNotAskedAgain(t *testing.T) {
 	close(h.answer)
 }
 
+// TestASourceThatAnswersTooLateIsReadAtOnceInTheNextScrape, and what it answered too late is nothing of that scrape.
+func TestASourceThatAnswersTooLateIsReadAtOnceInTheNextScrape(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reads := 0
+		st := &sourceState{source: readFunc(func(context.Context) (r source.Reading) {
+			reads++
+			if reads == 1 {
+				time.Sleep(7 * time.Second)
+			} else {
+				r.Start = pcommon.Timestamp(reads)
+			}
+			return r
+		})}
+		scrape := func() (source.Reading, bool) {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			st.begin(ctx)
+			return st.await(ctx)
+		}
+		_, ok := scrape()
+		assert.False(t, ok)
+		reading, ok := scrape() // which begins at 5 s; the first reading ends at 7 s
+		assert.True(t, ok)
+		assert.EqualValues(t, 2, reading.Start, "the second reading, not the late one")
+		assert.Equal(t, 2, reads)
+	})
+}
+
+type readFunc func(context.Context) source.Reading
+
+func (f readFunc) Read(ctx context.Context) source.Reading { return f(ctx) }
+
 func TestTheReceiverEmitsAndStopsAtOnce(t *testing.T) {
 	cfg := createDefaultConfig().(*Config)
 	cfg.Telemetry.Endpoint = telemetryEndpoint(t, &atomic.Int64{})
@@ -132,17 +191,4 @@ func TestTheReceiverEmitsAndStopsAtOnce(t *testing.T) {
 	require.Eventually(t, func() bool { return sink.DataPointCount() > 50 }, 10*time.Second, time.Millisecond)
 	require.NoError(t, r.Shutdown(t.Context()))
 	require.NoError(t, r.Shutdown(t.Context()), "again")
-}
-
-func TestConfigurationFaults(t *testing.T) {
-	valid := createDefaultConfig()
-	require.NoError(t, confmap.Validate(valid))
-	for name, spoil := range map[string]func(*Config){
-		"collection_interval": func(c *Config) { c.Controller.CollectionInterval = 0 },
-		"endpoint":            func(c *Config) { c.Telemetry.Endpoint = "::no url" },
-	} {
-		cfg := createDefaultConfig().(*Config)
-		spoil(cfg)
-		assert.ErrorContains(t, errors.Join(confmap.Validate(cfg)), name)
-	}
 }

@@ -161,3 +161,9 @@ func lookup(name string) (family, bool) {
 	}
 	return family{}, false
 }
+
+// Knows reports whether a family of this name, in whatever spelling, is one that figures are made of.
+func Knows(name string) bool {
+	_, known := lookup(name)
+	return known
+}
