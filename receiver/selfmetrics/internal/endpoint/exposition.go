@@ -22,8 +22,12 @@ const (
 	maxErrorText = 300
 )
 
-// infoFamily carries the identity of the process that counts.
-const infoFamily = "target_info"
+const (
+	// infoFamily carries the identity of the process that counts.
+	infoFamily = "target_info"
+	// bucketSuffix is what the text format adds to the name of a histogram.
+	bucketSuffix = "_bucket"
+)
 
 // exposition is what one answer says about the families of the catalog. Its memory is used again for the next answer, so that
 // a scrape of known series allocates little. It is not safe for concurrent use.
@@ -131,6 +135,9 @@ func (e *exposition) decodeText(body []byte) error {
 		parser.Labels(&set)
 		e.labels = e.labels[:0]
 		set.Range(func(l labels.Label) { // in the order of their names
+			if s.bucket && l.Name == labels.MetricName {
+				l.Value = strings.TrimSuffix(l.Value, bucketSuffix) // as it is in the other format
+			}
 			e.labels = append(e.labels, label{l.Name, l.Value})
 		})
 		begin = nil
@@ -260,7 +267,7 @@ func (e *exposition) spell(name []byte) spelling {
 		return s
 	}
 	text := string(name)
-	short, bucket := strings.CutSuffix(text, "_bucket")
+	short, bucket := strings.CutSuffix(text, bucketSuffix)
 	f, known := lookup(short)
 	if known && f.role.isHistogram() != bucket {
 		known = false // the sum or count of a histogram, or a family that is not what it is known as

@@ -67,7 +67,7 @@ func (e *exposition) spellFamily(name []byte) spelling {
 	if s := e.spell(name); s.known {
 		return s
 	}
-	s := e.spell(append(name[:len(name):len(name)], "_bucket"...))
+	s := e.spell(append(name[:len(name):len(name)], bucketSuffix...))
 	s.known = s.known && s.bucket
 	return s
 }
