@@ -41,11 +41,17 @@ type sourceState struct {
 	source source.Source
 	// pending receives the reading under way; nil when there is none. A source that does not answer in time (a file system
 	// on a dead server can block for ever) is not asked again until it has.
-	pending chan source.Reading
+	pending chan timed
 	late    bool // pending is for an earlier scrape
 	began   time.Time
 	// faults is what was logged last, as the sorted names of the parts that fail.
 	faults string
+}
+
+// timed is a reading and how long it took.
+type timed struct {
+	source.Reading
+	took time.Duration
 }
 
 func newScraper(cfg *Config, set receiver.Settings) *selfScraper {
@@ -95,17 +101,17 @@ func (s *selfScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	var errs scrapererror.ScrapeErrors
 	for _, st := range s.sources {
 		reading, ok := st.await(ctx)
-		took := time.Since(st.began)
 		if !ok {
-			reading = source.Reading{Faults: []source.Fault{{
-				Part: source.Deadline, Metrics: 1, Err: fmt.Errorf("no answer after %v: %w", took.Round(time.Millisecond), context.Cause(ctx)),
-			}}}
+			reading.took = time.Since(st.began)
+			reading.Faults = []source.Fault{{
+				Part: source.Deadline, Metrics: 1, Err: fmt.Errorf("no answer after %v: %w", reading.took.Round(time.Millisecond), context.Cause(ctx)),
+			}}
 		}
 		if s.base.Err() != nil {
 			return pmetric.NewMetrics(), s.base.Err() // shutting down: what failed did so because of that
 		}
 		s.report(st, reading.Faults)
-		s.emit(st, reading, took)
+		s.emit(st, reading)
 		for _, fault := range reading.Faults {
 			errs.AddPartial(fault.Metrics, fmt.Errorf("%s: %s: %w", st.name, fault.Part, fault.Err))
 		}
@@ -128,14 +134,17 @@ func (st *sourceState) begin(ctx context.Context) {
 
 func (st *sourceState) read(ctx context.Context) {
 	st.began, st.late = time.Now(), false
-	pending := make(chan source.Reading, 1)
+	began, pending := st.began, make(chan timed, 1)
 	st.pending = pending
-	go func() { pending <- st.source.Read(ctx) }()
+	go func() {
+		reading := st.source.Read(ctx)
+		pending <- timed{reading, time.Since(began)}
+	}()
 }
 
 // await returns the reading under way, or false when ctx ends first or there is none. When a reading for the scrape before
 // comes to its end only now, the source is read at once.
-func (st *sourceState) await(ctx context.Context) (source.Reading, bool) {
+func (st *sourceState) await(ctx context.Context) (timed, bool) {
 	for st.pending != nil {
 		select {
 		case reading := <-st.pending:
@@ -155,13 +164,13 @@ func (st *sourceState) await(ctx context.Context) (source.Reading, bool) {
 			st.pending = nil
 			return reading, !st.late
 		default:
-			return source.Reading{}, false
+			return timed{}, false
 		}
 	}
-	return source.Reading{}, false
+	return timed{}, false
 }
 
-func (s *selfScraper) emit(st *sourceState, reading source.Reading, took time.Duration) {
+func (s *selfScraper) emit(st *sourceState, reading timed) {
 	now := pcommon.NewTimestampFromTime(time.Now())
 	up := int64(1)
 	if len(reading.Found) == 0 {
@@ -171,7 +180,7 @@ func (s *selfScraper) emit(st *sourceState, reading source.Reading, took time.Du
 		record(s.builder, now)
 	}
 	s.builder.RecordOtelcolSelfScrapeUpDataPoint(now, up, st.name)
-	s.builder.RecordOtelcolSelfScrapeDurationDataPoint(now, took.Seconds(), st.name)
+	s.builder.RecordOtelcolSelfScrapeDurationDataPoint(now, reading.took.Seconds(), st.name)
 	options := []metadata.ResourceMetricsOption{metadata.WithResource(s.resource)}
 	if reading.Start != 0 {
 		options = append(options, metadata.WithStartTimeOverride(reading.Start))

@@ -161,7 +161,7 @@ func TestASourceThatAnswersTooLateIsReadAtOnceInTheNextScrape(t *testing.T) {
 			}
 			return r
 		})}
-		scrape := func() (source.Reading, bool) {
+		scrape := func() (timed, bool) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			st.begin(ctx)
@@ -173,6 +173,33 @@ func TestASourceThatAnswersTooLateIsReadAtOnceInTheNextScrape(t *testing.T) {
 		assert.True(t, ok)
 		assert.EqualValues(t, 2, reading.Start, "the second reading, not the late one")
 		assert.Equal(t, 2, reads)
+	})
+}
+
+// TestEachSourceTellsItsOwnDuration, whichever is waited for first.
+func TestEachSourceTellsItsOwnDuration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScraper(createDefaultConfig().(*Config), receivertest.NewNopSettings(metadata.Type))
+		s.sources = nil
+		for name, takes := range map[metadata.AttributeSource]time.Duration{
+			metadata.AttributeSourceEndpoint: 3 * time.Second, metadata.AttributeSourceProcess: time.Second, metadata.AttributeSourceHost: time.Minute,
+		} {
+			s.sources = append(s.sources, &sourceState{name: name, source: readFunc(func(ctx context.Context) source.Reading {
+				select {
+				case <-time.After(takes):
+				case <-ctx.Done():
+				}
+				return source.Reading{}
+			})})
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		metrics, _ := s.scrape(ctx)
+		values := sourcetest.ValuesOf(t, metrics)
+		for name, seconds := range map[string]float64{"endpoint": 3, "process": 1, "host": 5} {
+			assert.InDelta(t, seconds, values["otelcol.self.scrape.duration{source="+name+"}"], 1e-9, name)
+		}
+		synctest.Wait()
 	})
 }
 

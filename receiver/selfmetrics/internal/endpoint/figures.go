@@ -81,11 +81,12 @@ func keyOf(f family, set []label) (key, bool) {
 		}
 	}
 	switch f.role {
-	case rpcClientDuration:
-		k.id = net.JoinHostPort(host, port)
-		return k, strings.Contains(method, "opentelemetry.proto.collector.")
-	case rpcServerDuration:
-		return k, strings.Contains(method, "opentelemetry.proto.collector.")
+	case rpcClientDuration, rpcServerDuration:
+		if f.role == rpcClientDuration {
+			k.id = net.JoinHostPort(host, port)
+		}
+		k.signal = serviceSignal(method)
+		return k, k.signal != 0
 	case httpClientDuration:
 		k.id = net.JoinHostPort(host, port)
 		return k, true
@@ -93,5 +94,24 @@ func keyOf(f family, set []label) (key, bool) {
 		return k, strings.HasPrefix(route, "/v1")
 	default:
 		return k, true
+	}
+}
+
+// serviceSignal returns the signal that an RPC exports, and zero for any other RPC. The method is spelled with its service, as in
+// opentelemetry.proto.collector.trace.v1.TraceService/Export.
+func serviceSignal(method string) metadata.AttributeSignal {
+	_, of, _ := strings.Cut(method, "opentelemetry.proto.collector.")
+	name, _, _ := strings.Cut(of, ".")
+	switch name {
+	case "trace":
+		return metadata.AttributeSignalTraces
+	case "metrics":
+		return metadata.AttributeSignalMetrics
+	case "logs":
+		return metadata.AttributeSignalLogs
+	case "profiles":
+		return metadata.AttributeSignalProfiles
+	default:
+		return 0
 	}
 }
