@@ -126,25 +126,12 @@ func TestAgainstARealPrometheus(t *testing.T) {
 	}
 	assert.Equal(t, []float64{0}, selfMetric(t, alerts, `max({"otelcol.self.error.ratio"})`), "nothing fails")
 
-	dashboards, err := filepath.Glob(filepath.Join(repository, "deploy", "grafana", "*.json"))
-	require.NoError(t, err)
-	require.NotEmpty(t, dashboards)
-	for _, file := range dashboards {
-		content, err := os.ReadFile(file)
-		require.NoError(t, err)
-		var board struct {
-			Panels []struct {
-				Title   string
-				Targets []struct{ Expr string }
-			}
-		}
-		require.NoError(t, json.Unmarshal(content, &board))
-		require.NotEmpty(t, board.Panels, file)
+	for _, board := range dashboards(t) {
 		for _, panel := range board.Panels {
 			for _, target := range panel.Targets {
 				expression := strings.NewReplacer("$__rate_interval", "10s", "$instance", ".*").Replace(target.Expr)
 				assert.Eventually(t, func() bool { return len(promQL(t, prometheus, expression)) > 0 }, 20*time.Second, 500*time.Millisecond,
-					"%s, %s shows nothing: %s", filepath.Base(file), panel.Title, expression)
+					"%s, %s shows nothing: %s", board.file, panel.Title, expression)
 			}
 		}
 	}
