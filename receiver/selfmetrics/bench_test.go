@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -22,6 +23,7 @@ func BenchmarkScrape(b *testing.B) {
 	defer server.Close()
 	cfg := createDefaultConfig().(*Config)
 	cfg.Telemetry.Endpoint = server.URL
+	cfg.Controller.CollectionInterval = time.Nanosecond
 	s := newScraper(cfg, receivertest.NewNopSettings(metadata.Type))
 	require.NoError(b, s.start(b.Context(), componenttest.NewNopHost()))
 	defer func() { require.NoError(b, s.shutdown(context.Background())) }()

@@ -30,6 +30,8 @@ type selfScraper struct {
 	builder  *metadata.MetricsBuilder
 	endpoint *endpoint.Source
 	sources  []*sourceState
+	interval time.Duration
+	began    time.Time // of the last scrape; zero before it
 
 	base context.Context // ends with stop
 	stop context.CancelFunc
@@ -62,6 +64,7 @@ func newScraper(cfg *Config, set receiver.Settings) *selfScraper {
 		resource: set.Resource,
 		builder:  metadata.NewMetricsBuilder(cfg.Metrics, set),
 		endpoint: telemetry,
+		interval: cfg.Controller.CollectionInterval,
 		sources: []*sourceState{
 			{name: metadata.AttributeSourceEndpoint, source: telemetry},
 			{name: metadata.AttributeSourceProcess, source: self.NewProcess()},
@@ -91,7 +94,15 @@ func (s *selfScraper) shutdown(ctx context.Context) error {
 
 // scrape reads all sources side by side until the deadline of ctx. Its error is a partial one that counts the metrics which
 // are missing; what is there comes with it.
+//
+// When one scrape was late, the next one follows on its heels. It is left out: what happened in a few milliseconds, which may
+// be the milliseconds in which the process caught up, is no rate to alert on. The one after it covers the time of both.
 func (s *selfScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
+	began := time.Now()
+	if !s.began.IsZero() && began.Sub(s.began) < s.interval/2 {
+		return pmetric.NewMetrics(), nil
+	}
+	s.began = began
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.base, cancel)()

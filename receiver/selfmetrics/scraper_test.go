@@ -42,6 +42,7 @@ func startScraper(t *testing.T, endpoint string) (*selfScraper, *observer.Observ
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	cfg.Telemetry.Endpoint = endpoint
+	cfg.Controller.CollectionInterval = time.Nanosecond // the tests scrape when they like
 	set := receivertest.NewNopSettings(metadata.Type)
 	core, logs := observer.New(zap.InfoLevel)
 	set.Logger = zap.New(core)
@@ -200,6 +201,29 @@ func TestEachSourceTellsItsOwnDuration(t *testing.T) {
 			assert.InDelta(t, seconds, values["otelcol.self.scrape.duration{source="+name+"}"], 1e-9, name)
 		}
 		synctest.Wait()
+	})
+}
+
+// TestAScrapeOnTheHeelsOfALateOneIsLeftOut, so that what piled up in the meantime is no leap of a rate.
+func TestAScrapeOnTheHeelsOfALateOneIsLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScraper(createDefaultConfig().(*Config), receivertest.NewNopSettings(metadata.Type)) // every 10 s
+		reads := 0
+		s.sources = []*sourceState{{name: metadata.AttributeSourceHost, source: readFunc(func(context.Context) source.Reading {
+			reads++
+			return source.Reading{}
+		})}}
+		for _, step := range []struct {
+			after time.Duration
+			read  bool
+		}{{0, true}, {18 * time.Second, true}, {2 * time.Second, false}, {10 * time.Second, true}, {5 * time.Second, true}} {
+			time.Sleep(step.after)
+			before := reads
+			metrics, err := s.scrape(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, step.read, reads > before, "%v later", step.after)
+			assert.Equal(t, step.read, metrics.DataPointCount() > 0, "%v later", step.after)
+		}
 	})
 }
 

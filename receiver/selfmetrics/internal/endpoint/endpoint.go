@@ -48,6 +48,7 @@ type Source struct {
 	client    *http.Client
 	body      bytes.Buffer // of the last answer
 	found     exposition
+	answered  time.Time // when the last answer began, by when its values had been read
 	reader    reader
 	now       func() time.Time
 }
@@ -93,7 +94,7 @@ func (s *Source) Read(ctx context.Context) (r source.Reading) {
 	if !r.Check(part, lost, err) {
 		return r
 	}
-	figs := s.reader.read(&s.found, s.now())
+	figs := s.reader.read(&s.found, s.answered)
 	tracked, refused := s.reader.window.Len()
 	if left := s.found.leftOut + refused; left > 0 {
 		r.Check("bound", 1, fmt.Errorf("%s has more than %d series that figures are made of; %d were left out", s.config.Endpoint, maxSeries, left))
@@ -119,6 +120,7 @@ func (s *Source) scrape(ctx context.Context) (part string, err error) {
 		return "connection", err
 	}
 	defer response.Body.Close() //nolint:errcheck // it was read
+	s.answered = s.now()
 	if response.StatusCode != http.StatusOK {
 		return "status", fmt.Errorf("%s answers %s", s.config.Endpoint, response.Status)
 	}
