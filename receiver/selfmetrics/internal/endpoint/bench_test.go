@@ -3,14 +3,13 @@ package endpoint
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"testing"
-	"time"
 
 	"github.com/prometheus/common/expfmt"
-	"github.com/shirou/gopsutil/v4/process"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/config/confighttp"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/selfmetrics/internal/sourcetest"
 )
 
 // BenchmarkRead is one scrape of 2,000 series over a real connection, in the format that a Collector answers with and in the
@@ -37,28 +36,14 @@ func BenchmarkRead(b *testing.B) {
 			defer source.Shutdown()
 			source.Read(b.Context()) // the first one learns the series
 			b.ReportAllocs()
-			before := cpuTime(b)
+			before := sourcetest.CPUTime(b)
 			for b.Loop() {
 				if r := source.Read(b.Context()); len(r.Faults) > 0 {
 					b.Fatal(r.Faults[0].Err)
 				}
 			}
-			b.ReportMetric(float64((cpuTime(b)-before).Milliseconds())/float64(b.N), "cpu-ms/op")
-			b.ReportMetric(float64(seriesIn(text)), "series")
+			b.ReportMetric(float64((sourcetest.CPUTime(b)-before).Milliseconds())/float64(b.N), "cpu-ms/op")
+			b.ReportMetric(sourcetest.LargeSeries, "series")
 		})
 	}
-}
-
-// cpuTime is what the process has used so far.
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	self, err := process.NewProcess(int32(os.Getpid())) //nolint:gosec // process IDs fit
-	if err != nil {
-		b.Fatal(err)
-	}
-	times, err := self.Times()
-	if err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration((times.User + times.System) * float64(time.Second))
 }
