@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -150,4 +151,31 @@ func TestTheRulesForPrometheusFireWhenTheyShould(t *testing.T) {
 	assert.Zero(t, code, output)
 	output, code = run(t, "promtool", "test", "rules", rules+".test.yml")
 	assert.Zero(t, code, output)
+}
+
+// TestEveryRuleForPrometheusIsTestedAndDescribed: promtool passes a rule that no test names.
+func TestEveryRuleForPrometheusIsTestedAndDescribed(t *testing.T) {
+	t.Parallel()
+	file := func(name string) string {
+		content, err := os.ReadFile(filepath.Join(repository, "deploy", "prometheus", name))
+		require.NoError(t, err)
+		return string(content)
+	}
+	alerts := regexp.MustCompile(`(?m)^ +- alert: (\w+)$`).FindAllStringSubmatch(file("otelcol-adaptive.rules.yml"), -1)
+	require.NotEmpty(t, alerts)
+	tests, readme := file("otelcol-adaptive.rules.test.yml"), file("README.md")
+	for _, alert := range alerts {
+		assert.Contains(t, tests, "alertname: "+alert[1]+"\n")
+		assert.Contains(t, readme, "| `"+alert[1]+"` |")
+	}
+	assert.Equal(t, len(alerts), strings.Count(readme, "| `Collector"), "the README has others")
+
+	// What they look at exists.
+	own := ownMetrics(t)
+	for _, name := range regexp.MustCompile(`\botelcol_\w+`).FindAllString(file("otelcol-adaptive.rules.yml"), -1) {
+		name = strings.TrimSuffix(name, "_bucket")
+		if !stockMetrics.MatchString(name) {
+			assert.Contains(t, own, name)
+		}
+	}
 }
