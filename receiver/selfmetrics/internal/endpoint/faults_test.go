@@ -147,6 +147,7 @@ func TestMoreSeriesThanAreRemembered(t *testing.T) {
 	values := sourcetest.Values(t, r)
 	assertValue(t, values, "otelcol.self.throughput{direction=export,signal=traces}", maxSeries)
 	assertValue(t, values, "otelcol.self.scrape.series", maxSeries)
+	assert.Len(t, s.found.samples, maxSeries, "nor is memory taken for it")
 }
 
 func TestAnAnswerThatBreaksOffIsNotHalfUsed(t *testing.T) {
