@@ -50,10 +50,11 @@ type sourceState struct {
 	faults string
 }
 
-// timed is a reading and how long it took.
+// timed is a reading, how long it took, and when it ended.
 type timed struct {
 	source.Reading
-	took time.Duration
+	took  time.Duration
+	ended time.Time
 }
 
 func newScraper(cfg *Config, set receiver.Settings) *selfScraper {
@@ -107,7 +108,7 @@ func (s *selfScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	defer cancel()
 	defer context.AfterFunc(s.base, cancel)()
 	for _, st := range s.sources {
-		st.begin(ctx)
+		st.begin(ctx, s.interval/2)
 	}
 	var errs scrapererror.ScrapeErrors
 	for _, st := range s.sources {
@@ -130,11 +131,17 @@ func (s *selfScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	return s.builder.Emit(), errs.Combine()
 }
 
-// begin starts a reading unless one is still under way.
-func (st *sourceState) begin(ctx context.Context) {
+// begin starts a reading unless one is still under way, or one for an earlier scrape has ended so lately that another
+// would have next to no time to tell rates of.
+func (st *sourceState) begin(ctx context.Context, lately time.Duration) {
 	if st.pending != nil {
 		select {
-		case <-st.pending: // too late for the scrape it was for, but the source is free again
+		case reading := <-st.pending:
+			if len(reading.Found) > 0 && time.Since(reading.ended) < lately {
+				st.late = false
+				st.pending <- reading
+				return
+			}
 		default:
 			st.late = true
 			return
@@ -149,18 +156,19 @@ func (st *sourceState) read(ctx context.Context) {
 	st.pending = pending
 	go func() {
 		reading := st.source.Read(ctx)
-		pending <- timed{reading, time.Since(began)}
+		ended := time.Now()
+		pending <- timed{reading, ended.Sub(began), ended}
 	}()
 }
 
-// await returns the reading under way, or false when ctx ends first or there is none. When a reading for the scrape before
-// comes to its end only now, the source is read at once.
+// await returns the reading under way, or false when ctx ends first or there is none. A reading for the scrape before that comes
+// to its end only now is as good as any; when it found nothing, because its time was up, the source is read again.
 func (st *sourceState) await(ctx context.Context) (timed, bool) {
 	for st.pending != nil {
 		select {
 		case reading := <-st.pending:
 			st.pending = nil
-			if !st.late {
+			if !st.late || len(reading.Found) > 0 {
 				return reading, true
 			}
 			if ctx.Err() == nil {
@@ -173,7 +181,7 @@ func (st *sourceState) await(ctx context.Context) (timed, bool) {
 		select {
 		case reading := <-st.pending:
 			st.pending = nil
-			return reading, !st.late
+			return reading, !st.late || len(reading.Found) > 0
 		default:
 			return timed{}, false
 		}

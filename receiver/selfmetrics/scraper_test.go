@@ -149,59 +149,57 @@ func TestASourceThatHangsHoldsUpNobodyAndIsNotAskedAgain(t *testing.T) {
 	close(h.answer)
 }
 
-// TestASourceThatAnswersTooLateIsReadAtOnceInTheNextScrape, and what it answered too late is nothing of that scrape.
-func TestASourceThatAnswersTooLateIsReadAtOnceInTheNextScrape(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		reads := 0
-		st := &sourceState{source: readFunc(func(context.Context) (r source.Reading) {
-			reads++
-			if reads == 1 {
-				time.Sleep(7 * time.Second)
-			} else {
-				r.Start = pcommon.Timestamp(reads)
-			}
-			return r
-		})}
-		scrape := func() (timed, bool) {
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-			defer cancel()
-			st.begin(ctx)
-			return st.await(ctx)
-		}
-		_, ok := scrape()
-		assert.False(t, ok)
-		reading, ok := scrape() // which begins at 5 s; the first reading ends at 7 s
-		assert.True(t, ok)
-		assert.EqualValues(t, 2, reading.Start, "the second reading, not the late one")
-		assert.Equal(t, 2, reads)
-	})
-}
-
-// TestEachSourceTellsItsOwnDuration, whichever is waited for first.
-func TestEachSourceTellsItsOwnDuration(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newScraper(createDefaultConfig().(*Config), receivertest.NewNopSettings(metadata.Type))
-		s.sources = nil
-		for name, takes := range map[metadata.AttributeSource]time.Duration{
-			metadata.AttributeSourceEndpoint: 3 * time.Second, metadata.AttributeSourceProcess: time.Second, metadata.AttributeSourceHost: time.Minute,
-		} {
-			s.sources = append(s.sources, &sourceState{name: name, source: readFunc(func(ctx context.Context) source.Reading {
-				select {
-				case <-time.After(takes):
-				case <-ctx.Done():
+// TestASourceThatAnswersTooLate: what it found counts for the next scrape, where it is not old by then, as a second reading right
+// behind it would have no time to tell rates of. Where it found nothing, it is read again.
+func TestASourceThatAnswersTooLate(t *testing.T) {
+	const deadline = 5 * time.Second
+	for name, test := range map[string]struct {
+		takes time.Duration // the first reading
+		finds bool
+		want  int // the reading that counts for the second scrape
+		reads int
+		// interval is 10 s where it is zero.
+		interval time.Duration
+	}{
+		"during the next scrape":                     {11 * time.Second, true, 1, 1, 0},
+		"during the next scrape, with nothing":       {11 * time.Second, false, 2, 2, 0},
+		"shortly before the next scrape":             {9 * time.Second, true, 1, 1, 0},
+		"shortly before the next, with nothing":      {9 * time.Second, false, 2, 2, 0},
+		"long before the next scrape":                {6 * time.Second, true, 2, 2, 30 * time.Second},
+		"not even by the end of the scrape after it": {time.Minute, true, 0, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				interval := max(10*time.Second, test.interval)
+				reads := 0
+				st := &sourceState{source: readFunc(func(context.Context) (r source.Reading) {
+					reads++
+					r.Start = pcommon.Timestamp(reads)
+					if reads > 1 || test.finds {
+						r.Add(func(*metadata.MetricsBuilder, pcommon.Timestamp) {})
+					}
+					if reads == 1 {
+						time.Sleep(test.takes)
+					}
+					return r
+				})}
+				scrape := func() (timed, bool) {
+					ctx, cancel := context.WithTimeout(t.Context(), deadline)
+					defer cancel()
+					st.begin(ctx, interval/2)
+					return st.await(ctx)
 				}
-				return source.Reading{}
-			})})
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		metrics, _ := s.scrape(ctx)
-		values := sourcetest.ValuesOf(t, metrics)
-		for name, seconds := range map[string]float64{"endpoint": 3, "process": 1, "host": 5} {
-			assert.InDelta(t, seconds, values["otelcol.self.scrape.duration{source="+name+"}"], 1e-9, name)
-		}
-		synctest.Wait()
-	})
+				_, ok := scrape()
+				assert.False(t, ok)
+				time.Sleep(interval - deadline)
+				reading, ok := scrape()
+				assert.Equal(t, test.want > 0, ok)
+				assert.EqualValues(t, test.want, reading.Start)
+				assert.Equal(t, test.reads, reads)
+				time.Sleep(time.Minute) // for the reading that is still under way
+			})
+		})
+	}
 }
 
 // TestAScrapeOnTheHeelsOfALateOneIsLeftOut, so that what piled up in the meantime is no leap of a rate.
