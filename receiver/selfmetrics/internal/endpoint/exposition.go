@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 )
@@ -119,7 +120,7 @@ func (e *exposition) decodeText(body []byte) error {
 		name := series
 		if end := bytes.IndexByte(series, '{'); end == 0 {
 			parser.Labels(&set)
-			name = []byte(set.Get(labels.MetricName))
+			name = []byte(set.Get(model.MetricNameLabel))
 		} else if end > 0 {
 			name = bytes.TrimRight(series[:end], " \t")
 		}
@@ -135,7 +136,7 @@ func (e *exposition) decodeText(body []byte) error {
 		parser.Labels(&set)
 		e.labels = e.labels[:0]
 		set.Range(func(l labels.Label) { // in the order of their names
-			if s.bucket && l.Name == labels.MetricName {
+			if s.bucket && l.Name == model.MetricNameLabel {
 				l.Value = strings.TrimSuffix(l.Value, bucketSuffix) // as it is in the other format
 			}
 			e.labels = append(e.labels, label{l.Name, l.Value})
@@ -167,7 +168,7 @@ func (e *exposition) add(s spelling, value float64) (last bool) {
 		e.setInstance()
 		return false
 	case s.bucket:
-		i := slices.IndexFunc(e.labels, func(l label) bool { return l.name == labels.BucketLabel })
+		i := slices.IndexFunc(e.labels, func(l label) bool { return l.name == model.BucketLabel })
 		if i < 0 {
 			return false
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/promqltest"
@@ -128,14 +129,14 @@ func (c *counted) store(t *testing.T, storage *teststorage.TestStorage, at time.
 			continue
 		}
 		for i, v := range s.values {
-			set := append([]string{labels.MetricName, s.name}, s.labels...)
+			set := append([]string{model.MetricNameLabel, s.name}, s.labels...)
 			if s.kind == "histogram" {
 				le := "+Inf"
 				if i < len(seconds) {
 					le = fmt.Sprint(seconds[i])
 				}
 				set[1] += "_bucket"
-				set = append(set, labels.BucketLabel, le)
+				set = append(set, model.BucketLabel, le)
 			}
 			_, err := appender.Append(0, labels.FromStrings(set...), at.UnixMilli(), v)
 			require.NoError(t, err)

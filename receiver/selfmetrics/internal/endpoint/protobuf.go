@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 )
@@ -73,7 +73,7 @@ func (e *exposition) spellFamily(name []byte) spelling {
 }
 
 func (e *exposition) addMetric(s spelling, name string, m *dto.Metric) error {
-	e.labels = append(e.labels[:0], label{labels.MetricName, name})
+	e.labels = append(e.labels[:0], label{model.MetricNameLabel, name})
 	for _, l := range m.GetLabel() {
 		if !utf8.ValidString(l.GetName()) || !utf8.ValidString(l.GetValue()) {
 			return fmt.Errorf("a label of %q must be UTF-8, found %q=%q", name, l.GetName(), l.GetValue())
