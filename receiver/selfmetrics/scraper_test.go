@@ -171,14 +171,14 @@ func TestASourceThatAnswersTooLate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				interval := max(10*time.Second, test.interval)
-				reads := 0
+				var reads atomic.Int64
 				st := &sourceState{source: readFunc(func(context.Context) (r source.Reading) {
-					reads++
-					r.Start = pcommon.Timestamp(reads)
-					if reads > 1 || test.finds {
+					read := reads.Add(1)
+					r.Start = pcommon.Timestamp(read) //nolint:gosec // few
+					if read > 1 || test.finds {
 						r.Add(func(*metadata.MetricsBuilder, pcommon.Timestamp) {})
 					}
-					if reads == 1 {
+					if read == 1 {
 						time.Sleep(test.takes)
 					}
 					return r
@@ -195,7 +195,7 @@ func TestASourceThatAnswersTooLate(t *testing.T) {
 				reading, ok := scrape()
 				assert.Equal(t, test.want > 0, ok)
 				assert.EqualValues(t, test.want, reading.Start)
-				assert.Equal(t, test.reads, reads)
+				assert.EqualValues(t, test.reads, reads.Load())
 				time.Sleep(time.Minute) // for the reading that is still under way
 			})
 		})
