@@ -68,7 +68,7 @@ unit: $(SUM) ## Unit tests with the race detector; fails under 90 % of own state
 	  -coverprofile=coverage/unit.out ./...
 	@tools/scripts/coverage.sh coverage/unit.out $(COVERAGE_MIN)
 	@$(SUM) --format pkgname-and-test-fails -- ./processor/adaptivebatch/internal/simulate # too slow under the race detector
-	@$(SUM) --format pkgname-and-test-fails -- -run 'Allocations|LargeQueue' ./exporter/pooledotlp # which needs memory itself
+	@$(SUM) --format pkgname-and-test-fails -- -run 'Allocations|LargeQueue' ./exporter/pooledotlp ./receiver/selfmetrics # which needs memory itself
 	@# Freed buffers are poisoned, and one freed twice or never is found, where buffers change hands.
 	@$(SUM) --format pkgname-and-test-fails -- -tags bufpooldebug ./internal/bufpool ./processor/adaptivebatch
 	@$(SUM) --format pkgname-and-test-fails -- -tags bufpooldebug -run 'Buffer|Queue[SR]|MergeSplit|TooLarge|Profiles|Encoded|Gateway|Batch' \

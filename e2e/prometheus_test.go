@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -126,25 +127,12 @@ func TestAgainstARealPrometheus(t *testing.T) {
 	}
 	assert.Equal(t, []float64{0}, selfMetric(t, alerts, `max({"otelcol.self.error.ratio"})`), "nothing fails")
 
-	dashboards, err := filepath.Glob(filepath.Join(repository, "deploy", "grafana", "*.json"))
-	require.NoError(t, err)
-	require.NotEmpty(t, dashboards)
-	for _, file := range dashboards {
-		content, err := os.ReadFile(file)
-		require.NoError(t, err)
-		var board struct {
-			Panels []struct {
-				Title   string
-				Targets []struct{ Expr string }
-			}
-		}
-		require.NoError(t, json.Unmarshal(content, &board))
-		require.NotEmpty(t, board.Panels, file)
+	for _, board := range dashboards(t) {
 		for _, panel := range board.Panels {
 			for _, target := range panel.Targets {
 				expression := strings.NewReplacer("$__rate_interval", "10s", "$instance", ".*").Replace(target.Expr)
 				assert.Eventually(t, func() bool { return len(promQL(t, prometheus, expression)) > 0 }, 20*time.Second, 500*time.Millisecond,
-					"%s, %s shows nothing: %s", filepath.Base(file), panel.Title, expression)
+					"%s, %s shows nothing: %s", board.file, panel.Title, expression)
 			}
 		}
 	}
@@ -163,4 +151,31 @@ func TestTheRulesForPrometheusFireWhenTheyShould(t *testing.T) {
 	assert.Zero(t, code, output)
 	output, code = run(t, "promtool", "test", "rules", rules+".test.yml")
 	assert.Zero(t, code, output)
+}
+
+// TestEveryRuleForPrometheusIsTestedAndDescribed: promtool passes a rule that no test names.
+func TestEveryRuleForPrometheusIsTestedAndDescribed(t *testing.T) {
+	t.Parallel()
+	file := func(name string) string {
+		content, err := os.ReadFile(filepath.Join(repository, "deploy", "prometheus", name))
+		require.NoError(t, err)
+		return string(content)
+	}
+	alerts := regexp.MustCompile(`(?m)^ +- alert: (\w+)$`).FindAllStringSubmatch(file("otelcol-adaptive.rules.yml"), -1)
+	require.NotEmpty(t, alerts)
+	tests, readme := file("otelcol-adaptive.rules.test.yml"), file("README.md")
+	for _, alert := range alerts {
+		assert.Contains(t, tests, "alertname: "+alert[1]+"\n")
+		assert.Contains(t, readme, "| `"+alert[1]+"` |")
+	}
+	assert.Equal(t, len(alerts), strings.Count(readme, "| `Collector"), "the README has others")
+
+	// What they look at exists.
+	own := ownMetrics(t)
+	for _, name := range regexp.MustCompile(`\botelcol_\w+`).FindAllString(file("otelcol-adaptive.rules.yml"), -1) {
+		name = strings.TrimSuffix(name, "_bucket")
+		if !stockMetrics.MatchString(name) {
+			assert.Contains(t, own, name)
+		}
+	}
 }

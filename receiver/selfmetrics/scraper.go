@@ -30,6 +30,8 @@ type selfScraper struct {
 	builder  *metadata.MetricsBuilder
 	endpoint *endpoint.Source
 	sources  []*sourceState
+	interval time.Duration
+	began    time.Time // of the last scrape; zero before it
 
 	base context.Context // ends with stop
 	stop context.CancelFunc
@@ -41,10 +43,18 @@ type sourceState struct {
 	source source.Source
 	// pending receives the reading under way; nil when there is none. A source that does not answer in time (a file system
 	// on a dead server can block for ever) is not asked again until it has.
-	pending chan source.Reading
+	pending chan timed
+	late    bool // pending is for an earlier scrape
 	began   time.Time
 	// faults is what was logged last, as the sorted names of the parts that fail.
 	faults string
+}
+
+// timed is a reading, how long it took, and when it ended.
+type timed struct {
+	source.Reading
+	took  time.Duration
+	ended time.Time
 }
 
 func newScraper(cfg *Config, set receiver.Settings) *selfScraper {
@@ -55,6 +65,7 @@ func newScraper(cfg *Config, set receiver.Settings) *selfScraper {
 		resource: set.Resource,
 		builder:  metadata.NewMetricsBuilder(cfg.Metrics, set),
 		endpoint: telemetry,
+		interval: cfg.Controller.CollectionInterval,
 		sources: []*sourceState{
 			{name: metadata.AttributeSourceEndpoint, source: telemetry},
 			{name: metadata.AttributeSourceProcess, source: self.NewProcess()},
@@ -75,6 +86,7 @@ func (s *selfScraper) start(ctx context.Context, h component.Host) error {
 func (s *selfScraper) shutdown(ctx context.Context) error {
 	s.stop()
 	for _, st := range s.sources {
+		st.late = false // nothing is read any more
 		st.await(ctx)
 	}
 	s.endpoint.Shutdown()
@@ -83,27 +95,35 @@ func (s *selfScraper) shutdown(ctx context.Context) error {
 
 // scrape reads all sources side by side until the deadline of ctx. Its error is a partial one that counts the metrics which
 // are missing; what is there comes with it.
+//
+// When one scrape was late, the next one follows on its heels. It is left out: what happened in a few milliseconds, which may
+// be the milliseconds in which the process caught up, is no rate to alert on. The one after it covers the time of both.
 func (s *selfScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
+	began := time.Now()
+	if !s.began.IsZero() && began.Sub(s.began) < s.interval/2 {
+		return pmetric.NewMetrics(), nil
+	}
+	s.began = began
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.base, cancel)()
 	for _, st := range s.sources {
-		st.begin(ctx)
+		st.begin(ctx, s.interval/2)
 	}
 	var errs scrapererror.ScrapeErrors
 	for _, st := range s.sources {
 		reading, ok := st.await(ctx)
-		took := time.Since(st.began)
 		if !ok {
-			reading = source.Reading{Faults: []source.Fault{{
-				Part: source.Deadline, Metrics: 1, Err: fmt.Errorf("no answer after %v: %w", took.Round(time.Millisecond), context.Cause(ctx)),
-			}}}
+			reading.took = time.Since(st.began)
+			reading.Faults = []source.Fault{{
+				Part: source.Deadline, Metrics: 1, Err: fmt.Errorf("no answer after %v: %w", reading.took.Round(time.Millisecond), context.Cause(ctx)),
+			}}
 		}
 		if s.base.Err() != nil {
 			return pmetric.NewMetrics(), s.base.Err() // shutting down: what failed did so because of that
 		}
 		s.report(st, reading.Faults)
-		s.emit(st, reading, took)
+		s.emit(st, reading)
 		for _, fault := range reading.Faults {
 			errs.AddPartial(fault.Metrics, fmt.Errorf("%s: %s: %w", st.name, fault.Part, fault.Err))
 		}
@@ -111,43 +131,65 @@ func (s *selfScraper) scrape(ctx context.Context) (pmetric.Metrics, error) {
 	return s.builder.Emit(), errs.Combine()
 }
 
-// begin starts a reading unless one is still under way.
-func (st *sourceState) begin(ctx context.Context) {
+// begin starts a reading unless one is still under way, or one for an earlier scrape has ended so lately that another
+// would have next to no time to tell rates of.
+func (st *sourceState) begin(ctx context.Context, lately time.Duration) {
 	if st.pending != nil {
 		select {
-		case <-st.pending: // too late for the scrape it was for, but the source is free again
+		case reading := <-st.pending:
+			if len(reading.Found) > 0 && time.Since(reading.ended) < lately {
+				st.late = false
+				st.pending <- reading
+				return
+			}
 		default:
+			st.late = true
 			return
 		}
 	}
-	st.began = time.Now()
-	pending := make(chan source.Reading, 1)
+	st.read(ctx)
+}
+
+func (st *sourceState) read(ctx context.Context) {
+	st.began, st.late = time.Now(), false
+	began, pending := st.began, make(chan timed, 1)
 	st.pending = pending
-	go func() { pending <- st.source.Read(ctx) }()
+	go func() {
+		reading := st.source.Read(ctx)
+		ended := time.Now()
+		pending <- timed{reading, ended.Sub(began), ended}
+	}()
 }
 
-// await returns the reading under way, or false when ctx ends first or there is none.
-func (st *sourceState) await(ctx context.Context) (source.Reading, bool) {
-	if st.pending == nil {
-		return source.Reading{}, false
+// await returns the reading under way, or false when ctx ends first or there is none. A reading for the scrape before that comes
+// to its end only now is as good as any; when it found nothing, because its time was up, the source is read again.
+func (st *sourceState) await(ctx context.Context) (timed, bool) {
+	for st.pending != nil {
+		select {
+		case reading := <-st.pending:
+			st.pending = nil
+			if !st.late || len(reading.Found) > 0 {
+				return reading, true
+			}
+			if ctx.Err() == nil {
+				st.read(ctx)
+			}
+			continue
+		case <-ctx.Done():
+		}
+		// Both may have been ready. What is there counts, however late it is looked at.
+		select {
+		case reading := <-st.pending:
+			st.pending = nil
+			return reading, !st.late || len(reading.Found) > 0
+		default:
+			return timed{}, false
+		}
 	}
-	select {
-	case reading := <-st.pending:
-		st.pending = nil
-		return reading, true
-	case <-ctx.Done():
-	}
-	// Both may have been ready. What is there counts, however late it is looked at.
-	select {
-	case reading := <-st.pending:
-		st.pending = nil
-		return reading, true
-	default:
-		return source.Reading{}, false
-	}
+	return timed{}, false
 }
 
-func (s *selfScraper) emit(st *sourceState, reading source.Reading, took time.Duration) {
+func (s *selfScraper) emit(st *sourceState, reading timed) {
 	now := pcommon.NewTimestampFromTime(time.Now())
 	up := int64(1)
 	if len(reading.Found) == 0 {
@@ -157,7 +199,7 @@ func (s *selfScraper) emit(st *sourceState, reading source.Reading, took time.Du
 		record(s.builder, now)
 	}
 	s.builder.RecordOtelcolSelfScrapeUpDataPoint(now, up, st.name)
-	s.builder.RecordOtelcolSelfScrapeDurationDataPoint(now, took.Seconds(), st.name)
+	s.builder.RecordOtelcolSelfScrapeDurationDataPoint(now, reading.took.Seconds(), st.name)
 	options := []metadata.ResourceMetricsOption{metadata.WithResource(s.resource)}
 	if reading.Start != 0 {
 		options = append(options, metadata.WithStartTimeOverride(reading.Start))

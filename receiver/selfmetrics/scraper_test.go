@@ -2,18 +2,18 @@ package selfmetrics
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
-	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -42,6 +42,7 @@ func startScraper(t *testing.T, endpoint string) (*selfScraper, *observer.Observ
 	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	cfg.Telemetry.Endpoint = endpoint
+	cfg.Controller.CollectionInterval = time.Nanosecond // the tests scrape when they like
 	set := receivertest.NewNopSettings(metadata.Type)
 	core, logs := observer.New(zap.InfoLevel)
 	set.Logger = zap.New(core)
@@ -69,29 +70,56 @@ func TestEverySourceIsInAScrape(t *testing.T) {
 }
 
 func TestTheEndpointsFaultIsLoggedOnceAndTheOthersGoOn(t *testing.T) {
-	var status atomic.Int64
-	s, logs := startScraper(t, telemetryEndpoint(t, &status))
-	up := func() float64 {
-		metrics, _ := s.scrape(t.Context())
-		values := sourcetest.ValuesOf(t, metrics)
-		assert.EqualValues(t, 1, values["otelcol.self.scrape.up{source=process}"])
-		return values["otelcol.self.scrape.up{source=endpoint}"]
+	const cannot, again = "Source of self metrics cannot be read; its metrics are missing until it can", "Source of self metrics is readable again"
+	good := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		_, _ = w.Write([]byte("otelcol_exporter_queue_size{exporter=\"x\",data_type=\"traces\"} 7\n"))
 	}
-	assert.EqualValues(t, 1, up())
-	status.Store(http.StatusServiceUnavailable)
-	for range 3 {
-		assert.Zero(t, up())
+	for name, bad := range map[string]http.HandlerFunc{
+		"absent": func(w http.ResponseWriter, _ *http.Request) {
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if assert.NoError(t, err) {
+				_ = connection.Close()
+			}
+		},
+		"failing": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"slow":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"garbled": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+			_, _ = w.Write([]byte("<html>\n"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var answer atomic.Pointer[http.HandlerFunc]
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*answer.Load())(w, r) }))
+			t.Cleanup(server.Close)
+			s, logs := startScraper(t, server.URL)
+			up := func(handler http.HandlerFunc) float64 {
+				answer.Store(&handler)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second) // more than the other sources ever need
+				defer cancel()
+				metrics, _ := s.scrape(ctx)
+				values := sourcetest.ValuesOf(t, metrics)
+				for _, other := range []string{"process", "runtime", "host"} {
+					assert.EqualValues(t, 1, values["otelcol.self.scrape.up{source="+other+"}"], other)
+				}
+				return values["otelcol.self.scrape.up{source=endpoint}"]
+			}
+			var messages []string
+			for range 2 {
+				assert.EqualValues(t, 1, up(good))
+				for range 2 {
+					assert.Zero(t, up(bad))
+				}
+				assert.EqualValues(t, 1, up(good))
+			}
+			for _, entry := range logs.All() {
+				messages = append(messages, entry.Message)
+			}
+			assert.Equal(t, []string{cannot, again, cannot, again}, messages)
+		})
 	}
-	status.Store(0)
-	assert.EqualValues(t, 1, up())
-	var messages []string
-	for _, entry := range logs.All() {
-		messages = append(messages, entry.Message)
-	}
-	assert.Equal(t, []string{
-		"Source of self metrics cannot be read; its metrics are missing until it can",
-		"Source of self metrics is readable again",
-	}, messages)
 }
 
 // hanging is a source that answers when it is told to.
@@ -121,6 +149,86 @@ func TestASourceThatHangsHoldsUpNobodyAndIsNotAskedAgain(t *testing.T) {
 	close(h.answer)
 }
 
+// TestASourceThatAnswersTooLate: what it found counts for the next scrape, where it is not old by then, as a second reading right
+// behind it would have no time to tell rates of. Where it found nothing, it is read again.
+func TestASourceThatAnswersTooLate(t *testing.T) {
+	const deadline = 5 * time.Second
+	for name, test := range map[string]struct {
+		takes time.Duration // the first reading
+		finds bool
+		want  int // the reading that counts for the second scrape
+		reads int
+		// interval is 10 s where it is zero.
+		interval time.Duration
+	}{
+		"during the next scrape":                     {11 * time.Second, true, 1, 1, 0},
+		"during the next scrape, with nothing":       {11 * time.Second, false, 2, 2, 0},
+		"shortly before the next scrape":             {9 * time.Second, true, 1, 1, 0},
+		"shortly before the next, with nothing":      {9 * time.Second, false, 2, 2, 0},
+		"long before the next scrape":                {6 * time.Second, true, 2, 2, 30 * time.Second},
+		"not even by the end of the scrape after it": {time.Minute, true, 0, 1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				interval := max(10*time.Second, test.interval)
+				var reads atomic.Int64
+				st := &sourceState{source: readFunc(func(context.Context) (r source.Reading) {
+					read := reads.Add(1)
+					r.Start = pcommon.Timestamp(read) //nolint:gosec // few
+					if read > 1 || test.finds {
+						r.Add(func(*metadata.MetricsBuilder, pcommon.Timestamp) {})
+					}
+					if read == 1 {
+						time.Sleep(test.takes)
+					}
+					return r
+				})}
+				scrape := func() (timed, bool) {
+					ctx, cancel := context.WithTimeout(t.Context(), deadline)
+					defer cancel()
+					st.begin(ctx, interval/2)
+					return st.await(ctx)
+				}
+				_, ok := scrape()
+				assert.False(t, ok)
+				time.Sleep(interval - deadline)
+				reading, ok := scrape()
+				assert.Equal(t, test.want > 0, ok)
+				assert.EqualValues(t, test.want, reading.Start)
+				assert.EqualValues(t, test.reads, reads.Load())
+				time.Sleep(time.Minute) // for the reading that is still under way
+			})
+		})
+	}
+}
+
+// TestAScrapeOnTheHeelsOfALateOneIsLeftOut, so that what piled up in the meantime is no leap of a rate.
+func TestAScrapeOnTheHeelsOfALateOneIsLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScraper(createDefaultConfig().(*Config), receivertest.NewNopSettings(metadata.Type)) // every 10 s
+		reads := 0
+		s.sources = []*sourceState{{name: metadata.AttributeSourceHost, source: readFunc(func(context.Context) source.Reading {
+			reads++
+			return source.Reading{}
+		})}}
+		for _, step := range []struct {
+			after time.Duration
+			read  bool
+		}{{0, true}, {18 * time.Second, true}, {2 * time.Second, false}, {10 * time.Second, true}, {5 * time.Second, true}} {
+			time.Sleep(step.after)
+			before := reads
+			metrics, err := s.scrape(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, step.read, reads > before, "%v later", step.after)
+			assert.Equal(t, step.read, metrics.DataPointCount() > 0, "%v later", step.after)
+		}
+	})
+}
+
+type readFunc func(context.Context) source.Reading
+
+func (f readFunc) Read(ctx context.Context) source.Reading { return f(ctx) }
+
 func TestTheReceiverEmitsAndStopsAtOnce(t *testing.T) {
 	cfg := createDefaultConfig().(*Config)
 	cfg.Telemetry.Endpoint = telemetryEndpoint(t, &atomic.Int64{})
@@ -132,17 +240,4 @@ func TestTheReceiverEmitsAndStopsAtOnce(t *testing.T) {
 	require.Eventually(t, func() bool { return sink.DataPointCount() > 50 }, 10*time.Second, time.Millisecond)
 	require.NoError(t, r.Shutdown(t.Context()))
 	require.NoError(t, r.Shutdown(t.Context()), "again")
-}
-
-func TestConfigurationFaults(t *testing.T) {
-	valid := createDefaultConfig()
-	require.NoError(t, confmap.Validate(valid))
-	for name, spoil := range map[string]func(*Config){
-		"collection_interval": func(c *Config) { c.Controller.CollectionInterval = 0 },
-		"endpoint":            func(c *Config) { c.Telemetry.Endpoint = "::no url" },
-	} {
-		cfg := createDefaultConfig().(*Config)
-		spoil(cfg)
-		assert.ErrorContains(t, errors.Join(confmap.Validate(cfg)), name)
-	}
 }

@@ -11,7 +11,7 @@ import (
 type role uint8
 
 const (
-	// Counters of items, by signal.
+	// Counters. Those of items, by signal:
 	acceptedItems role = iota + 1
 	refusedItems       // by receivers, refused and failed alike
 	sentItems
@@ -19,7 +19,7 @@ const (
 	unqueuedItems // refused by sending queues
 	droppedItems  // by pooledotlp, with its reason
 
-	// Other counters.
+	// Others:
 	receivedRequests
 	attempts // by signal, with their outcome
 	retries
@@ -52,6 +52,9 @@ const (
 	httpServerDuration
 )
 
+func (r role) isCounter() bool   { return r < queueSize }
+func (r role) isHistogram() bool { return r >= attemptDuration }
+
 // family is what the catalog knows about a metric family.
 type family struct {
 	role role
@@ -63,6 +66,14 @@ type family struct {
 	detail string
 	// scale turns the family's unit into the base unit; 0 is 1.
 	scale float64
+}
+
+// factor turns the family's unit into the base unit.
+func (f family) factor() float64 {
+	if f.scale == 0 {
+		return 1
+	}
+	return f.scale
 }
 
 // itemSuffixes are what exporterhelper and receiverhelper call the items of each signal.
@@ -151,5 +162,8 @@ func lookup(name string) (family, bool) {
 	return family{}, false
 }
 
-// infoFamily carries the identity of the process that counts.
-const infoFamily = "target_info"
+// Knows reports whether a family of this name, in whatever spelling, is one that figures are made of.
+func Knows(name string) bool {
+	_, known := lookup(name)
+	return known
+}

@@ -3,14 +3,13 @@
 package endpoint
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"go.opentelemetry.io/collector/component"
@@ -28,8 +27,10 @@ const (
 	// maxSeries bounds what is remembered between scrapes: at some 200 bytes a series, 4 MB. A large Collector reports about
 	// 2,000 series, of which some 100 are ours.
 	maxSeries = 20_000
-	// maxBytes bounds a response. 2,000 series are about 0.5 MB.
-	maxBytes = 16 << 20
+	// maxBytes bounds an answer. 2,000 series are about 0.5 MB.
+	maxBytes = 8 << 20
+	// keptBytes bounds the memory kept from one answer to the next.
+	keptBytes = 2 << 20
 	// lost is the number of metrics that a failed scrape costs.
 	lost = 20
 )
@@ -45,6 +46,9 @@ type Source struct {
 	config    confighttp.ClientConfig
 	telemetry component.TelemetrySettings
 	client    *http.Client
+	body      bytes.Buffer // of the last answer
+	found     exposition
+	answered  time.Time // when the last answer began, by when its values had been read
 	reader    reader
 	now       func() time.Time
 }
@@ -83,15 +87,18 @@ func (s *Source) Shutdown() {
 
 // Read implements source.Source.
 func (s *Source) Read(ctx context.Context) (r source.Reading) {
-	families, part, err := s.scrape(ctx)
+	part, err := s.scrape(ctx)
 	if ctx.Err() != nil {
 		part = source.Deadline
 	}
 	if !r.Check(part, lost, err) {
 		return r
 	}
-	figs := s.reader.read(families, s.now())
-	tracked, _ := s.reader.window.Len()
+	figs := s.reader.read(&s.found, s.answered)
+	tracked, refused := s.reader.window.Len()
+	if left := s.found.leftOut + refused; left > 0 {
+		r.Check("bound", 1, fmt.Errorf("%s has more than %d series that figures are made of; %d were left out", s.config.Endpoint, maxSeries, left))
+	}
 	r.Add(func(mb *metadata.MetricsBuilder, now pcommon.Timestamp) {
 		recorder{figures: figs, mb: mb, now: now}.record()
 		mb.RecordOtelcolSelfScrapeSeriesDataPoint(now, int64(tracked))
@@ -99,55 +106,42 @@ func (s *Source) Read(ctx context.Context) (r source.Reading) {
 	return r
 }
 
-// scrape returns the families of the catalog. When it fails it says in which part.
-func (s *Source) scrape(ctx context.Context) (families []*dto.MetricFamily, part string, err error) {
+// scrape reads an answer into s.found. When it fails it says in which part.
+func (s *Source) scrape(ctx context.Context) (part string, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.config.Endpoint, http.NoBody)
 	if err != nil {
-		return nil, "request", err
+		return "request", err
 	}
 	request.Header.Set("Accept", accept)
 	// Compression would cost both sides, which are the same process, more than it saves.
 	request.Header.Set("Accept-Encoding", "identity")
 	response, err := s.client.Do(request)
 	if err != nil {
-		return nil, "connection", err
+		return "connection", err
 	}
 	defer response.Body.Close() //nolint:errcheck // it was read
+	s.answered = s.now()
 	if response.StatusCode != http.StatusOK {
-		return nil, "status", fmt.Errorf("%s answers %s", s.config.Endpoint, response.Status)
+		return "status", fmt.Errorf("%s answers %s", s.config.Endpoint, response.Status)
 	}
-	families, err = decode(http.MaxBytesReader(nil, response.Body, maxBytes), response.Header)
-	if err != nil {
-		return nil, "content", fmt.Errorf("%s does not answer with metrics: %w", s.config.Endpoint, err)
+	defer s.releaseBody()
+	if _, err = s.body.ReadFrom(io.LimitReader(response.Body, maxBytes+1)); err != nil {
+		return "connection", fmt.Errorf("the answer of %s breaks off: %w", s.config.Endpoint, err)
 	}
-	return families, "", nil
+	if s.body.Len() > maxBytes {
+		return "content", fmt.Errorf("%s must answer with at most %d bytes", s.config.Endpoint, maxBytes)
+	}
+	s.body.Grow(1) // for the line break that the parser of text adds
+	if err = s.found.decode(s.body.Bytes(), response.Header.Get("Content-Type")); err != nil {
+		return "content", fmt.Errorf("%s does not answer with metrics: %w", s.config.Endpoint, err)
+	}
+	return "", nil
 }
 
-var errUnknownFormat = errors.New("the content type is neither Prometheus text nor protocol buffers")
-
-// decode returns the families of the catalog, and the one with the identity of the process.
-func decode(body io.Reader, header http.Header) ([]*dto.MetricFamily, error) {
-	format := expfmt.ResponseFormat(header)
-	if format.FormatType() == expfmt.TypeUnknown {
-		return nil, fmt.Errorf("%w: %q", errUnknownFormat, header.Get("Content-Type"))
-	}
-	// Without escaping the decoder takes names in any spelling; the catalog knows both.
-	decoder := expfmt.NewDecoder(body, format.WithEscapingScheme(model.NoEscaping))
-	var families []*dto.MetricFamily
-	spare := &dto.MetricFamily{}
-	for {
-		err := decoder.Decode(spare)
-		if errors.Is(err, io.EOF) {
-			return families, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if _, known := lookup(spare.GetName()); known || spare.GetName() == infoFamily {
-			families = append(families, spare)
-			spare = &dto.MetricFamily{}
-		} else {
-			spare.Reset()
-		}
+// releaseBody keeps the memory of the answer for the next one unless it is unusually much.
+func (s *Source) releaseBody() {
+	s.body.Reset()
+	if s.body.Cap() > keptBytes {
+		s.body = bytes.Buffer{}
 	}
 }

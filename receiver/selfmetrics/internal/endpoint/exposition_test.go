@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -10,10 +9,11 @@ import (
 	"time"
 
 	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/config/confighttp"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/selfmetrics/internal/sourcetest"
 )
 
 // step is one answer of a scripted telemetry endpoint.
@@ -59,25 +59,15 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 }
 
 // inProtobuf writes text expositions as the endpoint of a Collector sends them to us.
-func inProtobuf(tb testing.TB, text string) string {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
-	require.NoError(tb, err)
-	var out bytes.Buffer
-	encoder := expfmt.NewEncoder(&out, expfmt.NewFormat(expfmt.TypeProtoDelim))
-	for _, mf := range families {
-		require.NoError(tb, encoder.Encode(mf))
-	}
-	return out.String()
-}
+func inProtobuf(tb testing.TB, text string) string { return sourcetest.Protobuf(tb, text) }
 
 // counter writes a counter with one series for each "labels value" pair.
-func counter(name string, series ...string) string { return exposition("counter", name, series) }
+func counter(name string, series ...string) string { return textOf("counter", name, series) }
 
 // gauge writes a gauge with one series for each "labels value" pair.
-func gauge(name string, series ...string) string { return exposition("gauge", name, series) }
+func gauge(name string, series ...string) string { return textOf("gauge", name, series) }
 
-func exposition(kind, name string, series []string) string {
+func textOf(kind, name string, series []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# TYPE %s %s\n", name, kind)
 	for _, s := range series {
@@ -104,45 +94,4 @@ func histogramSeries(name, labels string, bounds []float64, counts ...int) strin
 	return b.String()
 }
 
-// largeExposition is what a busy Collector reports at the telemetry level "detailed": 2,000 series as Prometheus counts them,
-// most of them buckets, more than a third of them of interest to us.
-func largeExposition() string {
-	const components = 30
-	bounds := []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
-	counts := make([]int, len(bounds)+1)
-	for i := range counts {
-		counts[i] = 1000 * (i + 1)
-	}
-	var b strings.Builder
-	b.WriteString(gauge("target_info", `{service_instance_id="one",service_name="otelcol",service_version="0.1.0"} 1`))
-	for _, name := range []string{
-		"otelcol_exporter_pooledotlp_attempt_duration_seconds", "http_server_request_body_size_bytes", "rpc_client_call_duration_seconds",
-	} {
-		fmt.Fprintf(&b, "# TYPE %s histogram\n", name)
-		for i := range components {
-			b.WriteString(histogramSeries(name, fmt.Sprintf(
-				`exporter="pooledotlp/%d",data_type="traces",server_address="10.0.0.%d",server_port="4317",rpc_method="opentelemetry.proto.collector.trace.v1.TraceService/Export"`,
-				i, i), bounds, counts...))
-		}
-	}
-	for _, items := range itemSuffixes {
-		for _, name := range []string{"otelcol_exporter_sent_", "otelcol_receiver_accepted_", "otelcol_connector_consumed_", "x_"} {
-			var series []string
-			for i := range components {
-				series = append(series, fmt.Sprintf(`{exporter="e/%d",receiver="r/%d",transport="grpc"} %d`, i, i, 100*i))
-			}
-			b.WriteString(counter(name+items+"_total", series...))
-		}
-	}
-	return b.String()
-}
-
-func seriesIn(text string) int {
-	n := 0
-	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, "#") {
-			n++
-		}
-	}
-	return n
-}
+func largeExposition() string { return sourcetest.LargeExposition() }

@@ -161,9 +161,28 @@ func TestExportLatencyOfOtherExportersComesFromTheirInstrumentation(t *testing.T
 	assertValue(t, values, "otelcol.self.request.rate{direction=export}", 20)
 }
 
+// TestEveryExportersLatencyIsThereOnce: the calls of an exporter that measures itself are in the RPC instrumentation, too.
+func TestEveryExportersLatencyIsThereOnce(t *testing.T) {
+	const attempt, rpc, peer = "otelcol_exporter_pooledotlp_attempt_duration", "rpc_client_call_duration", `",server_address="h",server_port="1"`
+	series := func(count int) string {
+		counts := []int{0, count, count, count}
+		return attemptsOf(count, 0, 0) + histogram(attempt, `exporter="p",data_type="traces"`, seconds, counts...) +
+			"# TYPE rpc_client_call_duration histogram\n" +
+			histogramSeries(rpc, `rpc_method="opentelemetry.proto.collector.trace.v1.TraceService/Export`+peer, seconds, counts...) +
+			histogramSeries(rpc, `rpc_method="opentelemetry.proto.collector.logs.v1.LogsService/Export`+peer, seconds, counts...) +
+			histogramSeries(rpc, `rpc_method="opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export`+peer, seconds, counts...) +
+			histogram("http_client_request_duration", `server_address="w",server_port="2"`, seconds, counts...)
+	}
+	values := between(t, series(0), series(100))
+	assertValue(t, values, "otelcol.self.export.latency{exporter=p,quantile=0.5}", 0.15)
+	assertValue(t, values, "otelcol.self.export.latency{exporter=h:1,quantile=0.5}", 0.15)
+	assert.NotContains(t, values, "otelcol.self.export.latency{exporter=w:2,quantile=0.5}", "HTTP does not tell the signal")
+	assertValue(t, values, "otelcol.self.request.rate{direction=export}", 30)
+}
+
 func TestResponseTimeOfReceivers(t *testing.T) {
 	series := func(count int) string {
-		return histogram("rpc_server_call_duration_seconds", `rpc_method="opentelemetry.proto.collector.trace.v1.TraceService/Export"`, seconds, 0, count, count, count) +
+		return histogram("rpc_server_call_duration_seconds", `rpc_method="opentelemetry.proto.collector.metrics.v1.MetricsService/Export"`, seconds, 0, count, count, count) +
 			"# TYPE http_server_request_duration_seconds histogram\n" +
 			histogramSeries("http_server_request_duration_seconds", `http_route="/v1/traces"`, seconds, count, count, count, count) +
 			histogramSeries("http_server_request_duration_seconds", `http_route="/metrics"`, seconds, 0, 0, 0, 7*count)

@@ -117,68 +117,79 @@ func (r recorder) attempts() (tried, failed map[metadata.AttributeSignal]float64
 
 // recordRequests takes the components' own counters where there are any, else those of RPC and HTTP instrumentation.
 func (r recorder) recordRequests() {
-	r.recordRequestRate(receive, receivedRequests, rpcServerDuration, httpServerDuration)
-	r.recordRequestRate(export, attempts, rpcClientDuration, httpClientDuration)
+	received, found := r.total(receivedRequests)
+	if !found {
+		received, found = r.observed(rpcServerDuration, httpServerDuration)
+	}
+	if found {
+		r.mb.RecordOtelcolSelfRequestRateDataPoint(r.now, received, receive)
+	}
+	attempted, counted := r.total(attempts)
+	called, observed := r.observed(rpcClientDuration, httpClientDuration)
+	if counted || observed {
+		r.mb.RecordOtelcolSelfRequestRateDataPoint(r.now, attempted+called, export)
+	}
 	for id, v := range sum(r.figures, byID, retries) {
 		r.mb.RecordOtelcolSelfRetriesDataPoint(r.now, v, id)
 	}
 }
 
-func (r recorder) recordRequestRate(direction metadata.AttributeDirection, counted role, measured ...role) {
-	total, found := 0.0, false
+// total adds up what has the role.
+func (r recorder) total(wanted role) (total float64, found bool) {
 	for k, v := range r.values {
-		if k.role == counted {
+		if k.role == wanted {
 			total, found = total+v, true
 		}
 	}
-	if !found {
-		for _, role := range measured {
-			for k, buckets := range r.durations {
-				if k.role == role {
-					total, found = total+buckets.Rate(), true
-				}
-			}
-		}
-	}
-	if found {
-		r.mb.RecordOtelcolSelfRequestRateDataPoint(r.now, total, direction)
-	}
+	return total, found
 }
 
-// merge adds up histograms of the first of the roles that has any, by component.
-func (r recorder) merge(preferred ...role) map[string]*window.Buckets {
-	for _, role := range preferred {
-		merged := make(map[string]*window.Buckets)
-		for k, buckets := range r.durations {
-			if k.role != role {
-				continue
-			}
-			if merged[k.id] == nil {
-				merged[k.id] = &window.Buckets{}
-			}
-			merged[k.id].Merge(buckets)
-		}
-		if len(merged) > 0 {
-			return merged
+// observed adds up the observations per second of histograms that have one of the roles.
+func (r recorder) observed(wanted ...role) (total float64, found bool) {
+	for _, role := range wanted {
+		for _, buckets := range r.merge(role) {
+			total, found = total+buckets.Rate(), true
 		}
 	}
-	return nil
+	return total, found
+}
+
+// merge adds up the histograms of the role by component. It leaves out what an exporter's own histogram has too.
+func (r recorder) merge(wanted role) map[string]*window.Buckets {
+	merged := make(map[string]*window.Buckets)
+	for k, buckets := range r.durations {
+		if k.role != wanted || r.ownMeasure(k) {
+			continue
+		}
+		if merged[k.id] == nil {
+			merged[k.id] = &window.Buckets{}
+		}
+		merged[k.id].Merge(buckets)
+	}
+	return merged
+}
+
+// ownMeasure reports whether calls of RPC or HTTP clients are, as far as can be told, those that an exporter measures itself.
+// The instrumentation tells the peer and, of gRPC, the signal, but not the component: so a signal that such an exporter
+// sends is taken to be sent by such exporters alone, and HTTP, which does not even tell the signal, to be used by them alone.
+func (r recorder) ownMeasure(k key) bool {
+	if k.role != rpcClientDuration && k.role != httpClientDuration {
+		return false
+	}
+	for other := range r.durations {
+		if other.role == attemptDuration && (k.role == httpClientDuration || k.signal == other.signal) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r recorder) recordLatency() {
-	byExporter := r.merge(attemptDuration)
-	if byExporter == nil {
-		byExporter = r.merge(rpcClientDuration)
-		for id, buckets := range r.merge(httpClientDuration) {
-			if byExporter == nil {
-				byExporter = make(map[string]*window.Buckets)
+	for _, role := range []role{attemptDuration, rpcClientDuration, httpClientDuration} {
+		for id, buckets := range r.merge(role) {
+			for i, v := range buckets.Quantiles(source.Quantiles...) {
+				r.mb.RecordOtelcolSelfExportLatencyDataPoint(r.now, v, id, source.QuantileValues[i])
 			}
-			byExporter[id] = buckets
-		}
-	}
-	for id, buckets := range byExporter {
-		for i, v := range buckets.Quantiles(source.Quantiles...) {
-			r.mb.RecordOtelcolSelfExportLatencyDataPoint(r.now, v, id, source.QuantileValues[i])
 		}
 	}
 }

@@ -1620,7 +1620,7 @@ type metricOtelcolSelfErrorRatio struct {
 // init fills otelcol.self.error.ratio metric with initial data.
 func (m *metricOtelcolSelfErrorRatio) init() {
 	m.data.SetName("otelcol.self.error.ratio")
-	m.data.SetDescription("Share of the items that failed: refused or failed in receivers, not enqueued or not sent in exporters. Absent while there are no items.")
+	m.data.SetDescription("Share of the items that failed: refused or failed in receivers; not enqueued or not sent in exporters, or the share of failed attempts to send where it is larger. Absent while there are no items.")
 	m.data.SetUnit("1")
 	m.data.SetEmptyGauge()
 	m.data.Gauge().DataPoints().EnsureCapacity(m.capacity)

@@ -805,7 +805,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["otelcol.self.error.ratio"] = true
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-						assert.Equal(t, "Share of the items that failed: refused or failed in receivers, not enqueued or not sent in exporters. Absent while there are no items.", mi.Description())
+						assert.Equal(t, "Share of the items that failed: refused or failed in receivers; not enqueued or not sent in exporters, or the share of failed attempts to send where it is larger. Absent while there are no items.", mi.Description())
 						assert.Equal(t, "1", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())
@@ -823,7 +823,7 @@ func TestMetricsBuilder(t *testing.T) {
 						validatedMetrics["otelcol.self.error.ratio"] = true
 						assert.Equal(t, pmetric.MetricTypeGauge, mi.Type())
 						assert.Equal(t, 1, mi.Gauge().DataPoints().Len())
-						assert.Equal(t, "Share of the items that failed: refused or failed in receivers, not enqueued or not sent in exporters. Absent while there are no items.", mi.Description())
+						assert.Equal(t, "Share of the items that failed: refused or failed in receivers; not enqueued or not sent in exporters, or the share of failed attempts to send where it is larger. Absent while there are no items.", mi.Description())
 						assert.Equal(t, "1", mi.Unit())
 						dp := mi.Gauge().DataPoints().At(0)
 						assert.Equal(t, start, dp.StartTimestamp())

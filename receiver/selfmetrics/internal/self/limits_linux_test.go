@@ -44,13 +44,22 @@ func TestTheMemoryLimitIsThatOfTheCgroup(t *testing.T) {
 		"version 1":           {"4:memory:/a\n", memoryFiles("104857600\n", "104857600\n"), 100 * mib},
 		"version 1, above":    {"4:memory:/a\n", memoryFiles(unlimitedV1, "52428800\n"), 50 * mib},
 		"version 1, no limit": {"4:memory:/a\n", memoryFiles(unlimitedV1, unlimitedV1), 0},
-		"version 2":           {"0::/pod/a\n", memoryFilesV2("209715200\n", "max\n"), 200 * mib},
-		"version 2, above":    {"0::/pod/a\n", memoryFilesV2("max\n", "52428800\n"), 50 * mib},
-		"version 2, both":     {"0::/pod/a\n", memoryFilesV2("104857600\n", "209715200\n"), 100 * mib},
-		"version 2, no limit": {"0::/pod/a\n", memoryFilesV2("max\n", "max\n"), 0},
-		"version 2, no files": {"0::/gone\n", map[string]string{"cgroup.controllers": "cpu\n"}, 0},
-		"no such controller":  {"3:cpu,cpuacct:/a\n", nil, 0},
-		"no cgroups":          {"", nil, 0},
+		"version 1, own root": {"4:memory:/docker/host-path\n", map[string]string{
+			"memory/memory.stat": statV1 + "104857600\n", "memory/memory.limit_in_bytes": "104857600\n", "memory/memory.usage_in_bytes": "1\n",
+			"memory/memory.max_usage_in_bytes": "1\n", "memory/memory.failcnt": "0\n",
+		}, 100 * mib},
+		"version 2, own root": {"0::/\n", map[string]string{
+			"cgroup.controllers": "cpu memory\n", "memory.stat": "anon 0\nfile 0\n", "memory.max": "209715200\n", "memory.current": "1\n",
+			"memory.peak": "1\n", "memory.events": "max 0\n",
+		}, 200 * mib},
+		"version 2, three above": {"0::/pod/b/c/a\n", map[string]string{"cgroup.controllers": "cpu memory\n", "pod/memory.max": "52428800\n", "pod/b/c/memory.max": "max\n"}, 50 * mib},
+		"version 2":              {"0::/pod/a\n", memoryFilesV2("209715200\n", "max\n"), 200 * mib},
+		"version 2, above":       {"0::/pod/a\n", memoryFilesV2("max\n", "52428800\n"), 50 * mib},
+		"version 2, both":        {"0::/pod/a\n", memoryFilesV2("104857600\n", "209715200\n"), 100 * mib},
+		"version 2, no limit":    {"0::/pod/a\n", memoryFilesV2("max\n", "max\n"), 0},
+		"version 2, no files":    {"0::/gone\n", map[string]string{"cgroup.controllers": "cpu\n"}, 0},
+		"no such controller":     {"3:cpu,cpuacct:/a\n", nil, 0},
+		"no cgroups":             {"", nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			// The cgroups are faked, the process and the host are not.

@@ -76,12 +76,16 @@ func TestTheSmallestCPUQuotaOnTheWayToTheRootCounts(t *testing.T) {
 		files      map[string]string
 		want       float64
 	}{
-		"version 2":             {"0::/a/b\n", with(map[string]string{"a/b/cpu.max": "150000 100000\n"}), 1.5},
-		"version 2, above":      {"0::/a/b\n", with(map[string]string{"a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}), 0.5},
-		"version 2, no limit":   {"0::/a\n", with(map[string]string{"a/cpu.max": "max 100000\n"}), 0},
-		"version 2, no files":   {"0::/gone\n", with(map[string]string{}), 0},
-		"version 2, own root":   {"0::/../host/path\n", with(map[string]string{"cpu.max": "200000 100000\n"}), 2},
-		"version 1":             {"3:cpu,cpuacct:/a\n", map[string]string{"cpu/a/cpu.cfs_quota_us": "250000\n", "cpu/a/cpu.cfs_period_us": "100000\n"}, 2.5},
+		"version 2":           {"0::/a/b\n", with(map[string]string{"a/b/cpu.max": "150000 100000\n"}), 1.5},
+		"version 2, above":    {"0::/a/b\n", with(map[string]string{"a/b/cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n"}), 0.5},
+		"version 2, no limit": {"0::/a\n", with(map[string]string{"a/cpu.max": "max 100000\n"}), 0},
+		"version 2, no files": {"0::/gone\n", with(map[string]string{}), 0},
+		"version 2, own root": {"0::/../host/path\n", with(map[string]string{"cpu.max": "200000 100000\n"}), 2},
+		"version 1":           {"3:cpu,cpuacct:/a\n", map[string]string{"cpu/a/cpu.cfs_quota_us": "250000\n", "cpu/a/cpu.cfs_period_us": "100000\n"}, 2.5},
+		"version 1, above": {"3:cpu,cpuacct:/pod/a\n", map[string]string{
+			"cpu/pod/a/cpu.cfs_quota_us": "-1\n", "cpu/pod/a/cpu.cfs_period_us": "100000\n", "cpu/pod/cpu.cfs_quota_us": "50000\n", "cpu/pod/cpu.cfs_period_us": "100000\n",
+		}, 0.5},
+		"version 1, own root":   {"3:cpu,cpuacct:/docker/host-path\n", map[string]string{"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3},
 		"version 1, no limit":   {"3:cpu,cpuacct:/a\n", map[string]string{"cpu/a/cpu.cfs_quota_us": "-1\n", "cpu/a/cpu.cfs_period_us": "100000\n"}, 0},
 		"version 1, no cgroups": {"", nil, 0},
 	} {

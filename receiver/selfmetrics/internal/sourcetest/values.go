@@ -4,11 +4,13 @@ package sourcetest
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/shirou/gopsutil/v4/process"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
@@ -66,4 +68,14 @@ func attributes(of pcommon.Map) string {
 		pairs = append(pairs, fmt.Sprintf("%s=%v", key, raw[key]))
 	}
 	return "{" + strings.Join(pairs, ",") + "}"
+}
+
+// CPUTime is what the process has used so far.
+func CPUTime(tb testing.TB) time.Duration {
+	tb.Helper()
+	self, err := process.NewProcess(int32(os.Getpid())) //nolint:gosec // process IDs fit
+	require.NoError(tb, err)
+	times, err := self.Times()
+	require.NoError(tb, err)
+	return time.Duration((times.User + times.System) * float64(time.Second))
 }
