@@ -97,7 +97,7 @@ async function show() {
     shown = name;
     replace(byId('view'), content);
     drawAll();
-    byId('count').textContent = alerts.length;
+    byId('count').textContent = alerts.length > 999 ? '999+' : alerts.length;
     document.title = alerts.length ? `(${alerts.length}) Alerts` : 'Alerts';
     const broken = rules.filter((r) => r.health === 'err').length;
     byId('broken').hidden = !broken;
