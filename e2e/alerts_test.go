@@ -93,7 +93,7 @@ func TestTheAlertPageInABrowser(t *testing.T) {
 
 	for _, dark := range []bool{false, true} {
 		for width, height := range map[int64]int64{390: 844, 1280: 900} {
-			for _, view := range []string{"active", "history", "statistics", "rules"} {
+			for _, view := range []string{"active", "silences", "history", "statistics", "rules"} {
 				var found []string
 				require.NoError(t, chromedp.Run(ctx,
 					chromedp.EmulateViewport(width, height), emulateScheme(dark),
@@ -106,20 +106,44 @@ func TestTheAlertPageInABrowser(t *testing.T) {
 		}
 	}
 
+	// What is shown again with each event stays the same element, with its plot: nobody loses the place or a selection.
 	var text string
-	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`location.hash = 'active'`, nil), chromedp.WaitVisible(`article.critical button`),
-		chromedp.Click(`article.critical button`), chromedp.WaitVisible(`#dialog[open]`),
-		chromedp.SendKeys(`#who`, "ann"), chromedp.SendKeys(`#why`, "looking\r"), // Enter sends the form
-		chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann: looking")]`), chromedp.Text(`article`, &text)))
-	assert.Contains(t, text, "Acknowledge again")
+	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`location.hash = 'active'`, nil), chromedp.WaitVisible(`article.critical svg path`),
+		chromedp.Evaluate(`document.querySelector('article.critical').seen = true`, nil)))
+	postAlert(t, alerts, "FromOutside", "")
+	var same bool
+	require.NoError(t, chromedp.Run(ctx, chromedp.WaitVisible(`//h2[contains(., "FromOutside")]`),
+		chromedp.Evaluate(`document.querySelector('article.critical').seen === true && !!document.querySelector('article.critical svg path')`, &same)))
+	assert.True(t, same)
 
-	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`article.critical button:nth-of-type(3)`), chromedp.WaitVisible(`#dialog[open]`),
-		chromedp.Click(`#confirm`), chromedp.WaitVisible(`//p[contains(., "Nothing fires.")]`),
-		chromedp.Evaluate(`location.hash = 'history'`, nil), chromedp.WaitVisible(`//td[. = "ann"]`), chromedp.Text(`#view`, &text)))
+	act := func(button string) {
+		t.Helper()
+		require.NoError(t, chromedp.Run(ctx, chromedp.Click(`//article[contains(@class, "critical")]//button[. = "`+button+`"]`), chromedp.WaitVisible(`#dialog[open]`)), button)
+	}
+	act("Acknowledge")
+	require.NoError(t, chromedp.Run(ctx, chromedp.SendKeys(`#who`, "ann"), chromedp.SendKeys(`#why`, "looking\r"), // Enter sends the form
+		chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann: looking")]`),
+		chromedp.Evaluate(`location.hash = 'silences'`, nil), chromedp.WaitVisible(`//td[contains(., "on recovery")]`),
+		chromedp.Evaluate(`location.hash = 'active'`, nil), chromedp.WaitVisible(`article.critical`)))
+	act("Take back")
+	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`#confirm`), chromedp.WaitNotPresent(`//article//p[contains(., "acknowledged by ann")]`)))
+
+	// A request that fails says why, where it was made.
+	act("Silence")
+	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`window.fetch = (f => (p, o) => f(p, o && o.method ? {...o, body: '{}'} : o))(window.fetch)`, nil),
+		chromedp.Click(`#confirm`), chromedp.WaitVisible(`#dialog-error`), chromedp.Text(`#dialog-error`, &text)))
+	assert.Contains(t, text, "matchers in body is required")
+	require.NoError(t, chromedp.Run(ctx, chromedp.Reload(), chromedp.WaitVisible(`article.critical`)))
+
+	act("Acknowledge")
+	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`#confirm`), chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann")]`)))
+	act("Resolve")
+	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`#confirm`), chromedp.WaitNotPresent(`article.critical`),
+		chromedp.Evaluate(`location.hash = 'history'`, nil), chromedp.WaitVisible(`//td[starts-with(., "ann after ")]`), chromedp.Text(`#view`, &text)))
 	assert.Contains(t, text, "A summary that is long enough")
 
-	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`location.hash = 'rules'`, nil), chromedp.WaitVisible(`//td[. = "Never"]`),
-		chromedp.SendKeys(`#filter`, "never"), chromedp.WaitNotPresent(`//td[. = "HighCPU"]`)))
+	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`location.hash = 'rules'`, nil), chromedp.WaitVisible(`//span[. = "Never"]`),
+		chromedp.KeyEvent("/"), chromedp.WaitVisible(`#filter:focus`), chromedp.KeyEvent("never"), chromedp.WaitNotPresent(`//span[. = "HighCPU"]`)))
 }
 
 func screenshot(t *testing.T, ctx context.Context, name string) { //nolint:revive // the browser's context is not the test's

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,9 +52,10 @@ func TestTwoMembersOfAClusterNotifyOnce(t *testing.T) {
 	for i := range alerts {
 		alerts[i], gossip[i] = freeAddress(t), freeAddress(t)
 	}
+	var members [2]*collector
 	for i := range alerts {
 		p := freePorts(t)
-		startCollector(t, distribution(t), p, member(p, alerts[i], gossip[i], gossip[1-i], hook))
+		members[i] = startCollector(t, distribution(t), p, member(p, alerts[i], gossip[i], gossip[1-i], hook))
 	}
 	for _, address := range alerts {
 		postAlert(t, address, "Same", "a")
@@ -74,5 +76,17 @@ func TestTwoMembersOfAClusterNotifyOnce(t *testing.T) {
 	case again := <-received:
 		assert.Fail(t, "notified again", "%v", again)
 	case <-time.After(20 * time.Second):
+	}
+
+	// A member that loads its configuration anew takes part again, on the same address.
+	members[1].signal(t, syscall.SIGHUP)
+	require.Eventually(t, func() bool { return strings.Count(members[1].log(), "Alerts are served") == 2 }, 30*time.Second, 100*time.Millisecond)
+	postAlert(t, alerts[1], "AfterReload", "a")
+	awaitNotification(t, received, "AfterReload/a/firing")
+	for _, address := range alerts {
+		require.Eventually(t, func() bool {
+			_, listed := get(t, "http://"+address+"/api/v2/alerts")
+			return strings.Contains(listed, "AfterReload") && strings.Contains(listed, "Different")
+		}, 20*time.Second, 100*time.Millisecond, address)
 	}
 }

@@ -26,6 +26,8 @@ type operation struct {
 
 func TestEveryOperationThatIsDescribedAnswersAsDescribed(t *testing.T) {
 	e := startExtension(t, t.TempDir(), queueRule(nil))
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	known := e.await(t, 1)[0].ID
 	response, err := http.Get(e.url("/api/v1/openapi.yaml"))
 	require.NoError(t, err)
 	defer response.Body.Close()
@@ -49,7 +51,7 @@ func TestEveryOperationThatIsDescribedAnswersAsDescribed(t *testing.T) {
 				}
 			}
 			ctx, cancel := context.WithCancel(t.Context())
-			request, err := http.NewRequestWithContext(ctx, strings.ToUpper(method), e.url(path+query), http.NoBody)
+			request, err := http.NewRequestWithContext(ctx, strings.ToUpper(method), e.url(strings.ReplaceAll(path, "{id}", known)+query), http.NoBody)
 			require.NoError(t, err)
 			response, err := http.DefaultClient.Do(request)
 			require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/extension/extensiontest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/incidents"
@@ -148,6 +150,86 @@ func TestRulesAndCoursesCanBeAsked(t *testing.T) {
 		response.Body.Close()
 		assert.Equal(t, http.StatusBadRequest, response.StatusCode, path)
 	}
+}
+
+// More series than a plot shows have the rule fire, each with a value of its own.
+func TestTheCourseOfAnAlertIsThatOfItsOwnSeries(t *testing.T) {
+	keys := queueRule(nil)
+	keys["rules"] = append(keys["rules"].([]any), map[string]any{"name": "Sum", "expr": `sum by (n) ({"many"}) > 0`})
+	e := startExtension(t, t.TempDir(), keys)
+	const many = 60
+	md := pmetric.NewMetrics()
+	m := md.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics().AppendEmpty()
+	m.SetName("many")
+	points := m.SetEmptyGauge().DataPoints()
+	for n := range many {
+		p := points.AppendEmpty()
+		p.SetTimestamp(pcommon.NewTimestampFromTime(time.Now()))
+		p.SetDoubleValue(float64(n + 1))
+		p.Attributes().PutInt("n", int64(n))
+	}
+	require.NoError(t, e.ConsumeMetrics(t.Context(), md))
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	now := float64(time.Now().Unix())
+	span := "?step=1&start=" + jsonNumber(now-60) + "&end=" + jsonNumber(now+2)
+	type answer struct {
+		Query     string
+		Threshold *float64
+		Points    [][2]float64
+	}
+	for _, a := range e.await(t, many+1) {
+		c := get[answer](t, e, "/api/v1/alerts/"+a.ID+"/course"+span)
+		require.NotEmpty(t, c.Points, a.Labels)
+		last := c.Points[len(c.Points)-1][1]
+		if a.Name == "Sum" {
+			n, err := strconv.Atoi(a.Labels["n"])
+			require.NoError(t, err)
+			assert.InDelta(t, n+1, last, 0)
+			continue
+		}
+		assert.Contains(t, c.Query, `exporter="x"`, "asked for alone")
+		assert.InDelta(t, 0.9, last, 1e-9)
+		assert.InDelta(t, 0.8, *c.Threshold, 1e-9)
+		for path, want := range map[string]int{a.ID + "/course?step=0&start=0&end=1": http.StatusBadRequest, "none/course" + span: http.StatusNotFound} {
+			response, err := http.Get(e.url("/api/v1/alerts/" + path))
+			require.NoError(t, err)
+			response.Body.Close()
+			assert.Equal(t, want, response.StatusCode, path)
+		}
+	}
+	status, _ := post(t, e.url("/api/v2/alerts"), `[{"labels": {"alertname": "FromOutside"}}]`)
+	require.Equal(t, http.StatusOK, status)
+	for _, a := range e.await(t, many+2) {
+		if a.Name == "FromOutside" {
+			assert.Equal(t, answer{Points: [][2]float64{}}, get[answer](t, e, "/api/v1/alerts/"+a.ID+"/course"+span))
+		}
+	}
+}
+
+func TestAnAcknowledgementIsTakenBackOverTheAPI(t *testing.T) {
+	e := startExtension(t, t.TempDir(), queueRule(nil))
+	e.feed(t, "otelcol.self.queue.utilization", 0.9)
+	path := e.url("/api/v1/alerts/" + e.await(t, 1)[0].ID)
+	status, answer := post(t, path+"/unacknowledge", `{"who": "ann"}`)
+	assert.Equal(t, http.StatusBadRequest, status)
+	assert.Contains(t, answer, "is not acknowledged")
+	status, _ = post(t, path+"/acknowledge", `{"who": "ann"}`)
+	require.Equal(t, http.StatusOK, status)
+	for _, wrong := range []string{`{"why": "x"}`, `{"who": "ann", "until": "2100-01-01T00:00:00Z"}`} {
+		status, _ = post(t, path+"/unacknowledge", wrong)
+		assert.Equal(t, http.StatusBadRequest, status)
+	}
+	status, answer = post(t, path+"/unacknowledge", `{"who": "bob", "why": "not mine"}`)
+	require.Equal(t, http.StatusOK, status, answer)
+	type listed struct {
+		incidents.Incident
+		SilencedBy []string `json:"silenced_by"`
+	}
+	now := get[[]listed](t, e, "/api/v1/alerts")
+	require.Len(t, now, 1)
+	assert.Nil(t, now[0].Acknowledgement)
+	assert.Empty(t, now[0].SilencedBy)
+	assert.False(t, now[0].AcknowledgedAt.IsZero(), "that somebody had acknowledged stays known")
 }
 
 func jsonNumber(f float64) string {

@@ -2,9 +2,12 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
+	"github.com/hashicorp/memberlist"
 	"github.com/prometheus/alertmanager/cluster"
 )
 
@@ -37,6 +40,26 @@ func (d *Delivery) joinCluster() error {
 		cancel()
 	})
 	return nil
+}
+
+// leaveCluster says goodbye and frees the port, so that a configuration can be loaded anew in the same process.
+func (d *Delivery) leaveCluster() error {
+	err := d.peer.Leave(5 * time.Second)
+	// Alertmanager's peer keeps its member list, with its listeners and goroutines, until the process ends, and has no way to end it.
+	if list, ok := memberList(d.peer); ok {
+		err = errors.Join(err, list.Shutdown())
+	}
+	return err
+}
+
+// memberList returns what the peer does not show. Should it be called something else one day, a reload fails as it would without this, and
+// a test tells.
+func memberList(peer *cluster.Peer) (*memberlist.Memberlist, bool) {
+	field := reflect.ValueOf(peer).Elem().FieldByName("mlist")
+	if !field.IsValid() || field.Type() != reflect.TypeFor[*memberlist.Memberlist]() || field.IsNil() {
+		return nil, false
+	}
+	return (*memberlist.Memberlist)(field.UnsafePointer()), true
 }
 
 // clusterPeer is nil as an interface without a cluster.

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"reflect"
+	"strings"
 	"sync"
+	texttemplate "text/template"
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
@@ -14,6 +17,7 @@ import (
 	"github.com/prometheus/alertmanager/matcher/compat"
 	"github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -93,10 +97,68 @@ func Parse(raw map[string]any, file string) (*amconfig.Config, error) {
 	return parsed, check("`alertmanager`", parsed)
 }
 
-// check finds what loading does not look at: the templates.
+// check finds what loading does not look at: the templates, those in receivers included, of which Alertmanager itself learns when it
+// notifies.
 func check(key string, parsed *amconfig.Config) error {
-	if _, err := template.FromGlobs(parsed.Templates); err != nil {
+	templates, err := template.FromGlobs(parsed.Templates)
+	if err != nil {
 		return fmt.Errorf("%s::templates: %w", key, err)
 	}
-	return nil
+	templates.ExternalURL = &url.URL{}
+	now := time.Now()
+	sample := templates.Data("receiver", model.LabelSet{}, model.LabelSet{}, "", &alert.Alert{Alert: model.Alert{
+		Labels: model.LabelSet{model.AlertNameLabel: "Sample"}, StartsAt: now, EndsAt: now.Add(time.Hour),
+	}})
+	var errs []error
+	for _, r := range parsed.Receivers {
+		eachText(reflect.ValueOf(r), fmt.Sprintf("%s::receivers (%s)", key, r.Name), func(where, text string) {
+			if _, err := templates.ExecuteTextString(text, sample); isMistake(err) {
+				errs = append(errs, fmt.Errorf("%s: %w", where, err))
+			}
+		})
+	}
+	return errors.Join(errs...)
+}
+
+// isMistake tells what is wrong with any alert from what may be wrong with the sample alone.
+func isMistake(err error) bool {
+	if failed, ok := errors.AsType[texttemplate.ExecError](err); ok {
+		return strings.Contains(failed.Error(), "not defined") || strings.Contains(failed.Error(), "can't evaluate field")
+	}
+	return err != nil
+}
+
+// eachText visits the texts of a configuration that have something of a template in them, with the keys that lead there.
+func eachText(v reflect.Value, where string, visit func(where, text string)) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			eachText(v.Elem(), where, visit)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			field := v.Type().Field(i)
+			name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+			switch {
+			case !field.IsExported():
+			case strings.Contains(options, "inline"):
+				eachText(v.Field(i), where, visit)
+			default:
+				eachText(v.Field(i), where+"::"+name, visit)
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			eachText(v.Index(i), fmt.Sprintf("%s::%d", where, i), visit)
+		}
+	case reflect.Map:
+		for entry := v.MapRange(); entry.Next(); {
+			eachText(entry.Value(), fmt.Sprintf("%s::%v", where, entry.Key()), visit)
+		}
+	case reflect.String:
+		if strings.Contains(v.String(), "{{") {
+			visit(where, v.String())
+		}
+	default:
+	}
 }

@@ -171,7 +171,7 @@ func (d *Delivery) shutdown() error {
 	}
 	close(d.stop)
 	if d.peer != nil {
-		errs = append(errs, d.peer.Leave(5*time.Second))
+		errs = append(errs, d.leaveCluster())
 	}
 	d.background.Wait()
 	if d.pipeline != nil {

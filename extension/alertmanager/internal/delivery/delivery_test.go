@@ -271,22 +271,6 @@ func TestTheV2APITakesAndListsAlerts(t *testing.T) {
 	assert.Equal(t, http.StatusOK, response.StatusCode)
 }
 
-func TestSecretsAreInNoAnswer(t *testing.T) {
-	d := start(t, Config{}, `
-route: {receiver: all}
-receivers: [{name: all, pagerduty_configs: [{routing_key: very-secret}], webhook_configs: [{url: "http://user:very-secret@127.0.0.1:1/"}]}]
-`)
-	server := httptest.NewServer(d.APIHandler())
-	t.Cleanup(server.Close)
-	response, err := http.Get(server.URL + "/api/v2/status")
-	require.NoError(t, err)
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	assert.Contains(t, string(body), "pagerduty_configs")
-	assert.NotContains(t, string(body), "routing_key: very-secret")
-}
-
 func TestNothingIsSentTwiceAfterARestartAndARecoveryMeanwhileIsTold(t *testing.T) {
 	hook := startTarget(t, nil)
 	directory := t.TempDir()

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -18,6 +19,8 @@ import (
 	"github.com/prometheus/alertmanager/timeinterval"
 	commoncfg "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/guard"
 )
 
 // pipeline is what a configuration describes: who is told what, and when not.
@@ -97,17 +100,22 @@ func (d *Delivery) integrations(parsed *amconfig.Config, routes *dispatch.Route,
 		if !used[r.Name] {
 			continue
 		}
-		plain, err := receiver.BuildReceiverIntegrations(r, templates, d.cfg.Logger, commoncfg.WithDialContextFunc(guardedDial))
+		plain, err := receiver.BuildReceiverIntegrations(r, templates, d.cfg.Logger,
+			commoncfg.WithDialContextFunc(guard.PatientDial(d.cfg.NotificationTimeout)))
 		if err != nil {
 			return nil, fmt.Errorf("receiver %q: %w", r.Name, err)
 		}
 		built[r.Name] = nil // a receiver without integrations tells nobody, which is no fault
+		hidden := secretsOf(r)
 		for i := range plain {
 			observed := &observedNotifier{
 				Notifier: &plain[i], integration: plain[i].Name(), receiver: r.Name, timeout: d.cfg.NotificationTimeout, notified: d.cfg.Notified,
+				secrets: hidden,
 			}
 			if plain[i].Name() == "email" {
-				observed.host = r.EmailConfigs[plain[i].Index()].Smarthost.Host
+				observed.Notifier = &mailer{
+					conf: r.EmailConfigs[plain[i].Index()], templates: templates, logger: d.cfg.Logger.With("integration", "email"), dial: guard.Dial,
+				}
 			}
 			built[r.Name] = append(built[r.Name], notify.NewIntegration(observed, &plain[i], plain[i].Name(), plain[i].Index(), r.Name))
 		}
@@ -119,9 +127,9 @@ func (d *Delivery) integrations(parsed *amconfig.Config, routes *dispatch.Route,
 type observedNotifier struct {
 	notify.Notifier
 	integration, receiver string
-	host                  string // to look up before, for notifiers that dial by themselves
 	timeout               time.Duration
 	notified              func(Notification)
+	secrets               *secrets
 }
 
 // Notify implements notify.Notifier. Without a bound of its own an attempt lasts as long as the group's interval, often minutes, and a target
@@ -130,22 +138,18 @@ func (o *observedNotifier) Notify(ctx context.Context, alerts ...*alert.Alert) (
 	start := time.Now()
 	attempt, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	retry, err := o.attempt(attempt, alerts)
+	retry, err := o.Notifier.Notify(attempt, alerts...)
+	err = o.secrets.redact(err) // it goes to the log, to subscribers and to the page
 	if err != nil && attempt.Err() != nil && ctx.Err() == nil {
 		// Not every notifier wants to try again after a deadline, as it takes it for the end of all attempts.
 		retry, err = true, fmt.Errorf("no answer within `notification_timeout` (%s): %w", o.timeout, err)
+	}
+	// Not every notifier tries again when its service asks for patience; Slack's does not.
+	if failed, ok := errors.AsType[*notify.ErrorWithReason](err); ok && failed.Reason == notify.RateLimitedReason {
+		retry = true
 	}
 	if o.notified != nil {
 		o.notified(Notification{Receiver: o.receiver, Integration: o.integration, Alerts: alerts, Took: time.Since(start), Err: err})
 	}
 	return retry, err
-}
-
-func (o *observedNotifier) attempt(ctx context.Context, alerts []*alert.Alert) (bool, error) {
-	if o.host != "" {
-		if err := resolvesToForbidden(ctx, o.host); err != nil {
-			return false, err
-		}
-	}
-	return o.Notifier.Notify(ctx, alerts...)
 }

@@ -65,7 +65,7 @@ func TestOnlyAnAttemptThatRanOutOfItsOwnTimeIsMadeAgainForThat(t *testing.T) {
 			<-ctx.Done()
 			return false, ctx.Err()
 		})
-		o := &observedNotifier{Notifier: hangs, timeout: time.Second}
+		o := &observedNotifier{Notifier: hangs, timeout: time.Second, secrets: &secrets{}}
 		retry, err := o.Notify(t.Context())
 		assert.True(t, retry)
 		require.ErrorIs(t, err, context.DeadlineExceeded)

@@ -2,20 +2,26 @@
 package external
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	commoncfg "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/notifier"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/guard"
 )
 
 // Config names the Alertmanagers.
@@ -55,6 +61,7 @@ func redacted(u *url.URL) string {
 // Sender sends alerts in the background.
 type Sender struct {
 	manager *notifier.Manager
+	clients map[string]*http.Client // by the URL that alerts are posted to
 	running sync.WaitGroup
 }
 
@@ -64,8 +71,12 @@ func Start(c Config, logger *slog.Logger, registerer prometheus.Registerer) (*Se
 	if err != nil {
 		return nil, fmt.Errorf("configure the external Alertmanagers: %w", err)
 	}
-	s := &Sender{manager: notifier.NewManager(
-		&notifier.Options{QueueCapacity: queueCapacity, DrainOnShutdown: true, Registerer: registerer}, model.UTF8Validation, logger)}
+	s := &Sender{}
+	if s.clients, err = guardedClients(parsed, targets); err != nil {
+		return nil, fmt.Errorf("configure the external Alertmanagers: %w", err)
+	}
+	s.manager = notifier.NewManager(
+		&notifier.Options{QueueCapacity: queueCapacity, DrainOnShutdown: true, Registerer: registerer, Do: s.do}, model.UTF8Validation, logger)
 	if err := s.manager.ApplyConfig(parsed); err != nil {
 		return nil, fmt.Errorf("configure the external Alertmanagers: %w", err)
 	}
@@ -103,6 +114,36 @@ func legacyNames(from labels.Labels) labels.Labels {
 func (s *Sender) Stop() {
 	s.manager.Stop()
 	s.running.Wait()
+	for _, client := range s.clients {
+		client.CloseIdleConnections()
+	}
+}
+
+// do asks with a client of our own: Prometheus's dials whatever a name resolves to.
+func (s *Sender) do(ctx context.Context, _ *http.Client, request *http.Request) (*http.Response, error) {
+	client := s.clients[request.URL.String()]
+	if client == nil {
+		return nil, fmt.Errorf("%s is none of the external Alertmanagers", request.URL.Redacted())
+	}
+	return client.Do(request.WithContext(ctx))
+}
+
+// guardedClients returns a client for each Alertmanager.
+func guardedClients(parsed *config.Config, targets map[string][]*targetgroup.Group) (map[string]*http.Client, error) {
+	clients := map[string]*http.Client{}
+	for key, c := range parsed.AlertingConfig.AlertmanagerConfigs.ToMap() {
+		client, err := commoncfg.NewClientFromConfig(c.HTTPClientConfig, "alertmanager", commoncfg.WithDialContextFunc(guard.Dial))
+		if err != nil {
+			return nil, err
+		}
+		for _, group := range targets[key] {
+			for _, target := range group.Targets {
+				u := url.URL{Scheme: c.Scheme, Host: string(target[model.AddressLabel]), Path: path.Join("/", c.PathPrefix, "api/v2/alerts")}
+				clients[u.String()] = client
+			}
+		}
+	}
+	return clients, nil
 }
 
 // prometheusConfig returns Prometheus's configuration, through YAML as its types take their defaults from that, and the address

@@ -27,6 +27,12 @@ func (t *Tracker) find(id string) (Incident, model.LabelSet, error) {
 	return Incident{}, nil, fmt.Errorf("%w: %q", ErrUnknown, id)
 }
 
+// Incident returns an active incident.
+func (t *Tracker) Incident(id string) (Incident, error) {
+	i, _, err := t.find(id)
+	return i, err
+}
+
 // acknowledged keeps the acknowledgement of an incident, or ends its silence when the incident is over meanwhile.
 func (t *Tracker) acknowledged(ctx context.Context, id string, ack *Acknowledgement) {
 	t.mu.Lock()
@@ -79,6 +85,35 @@ func (t *Tracker) Acknowledge(ctx context.Context, id, who, why string, until ti
 	e := incident.event(events.Acknowledged, now)
 	e.Who, e.Why = who, why
 	t.cfg.Bus.Publish(e)
+	return nil
+}
+
+// Unacknowledge takes an acknowledgement back: people are notified again, and steps escalate. When it was acknowledged first stays known.
+func (t *Tracker) Unacknowledge(ctx context.Context, id, who, why string) error {
+	if who == "" {
+		return errors.New("`who` must not be empty")
+	}
+	t.acting.Lock()
+	defer t.acting.Unlock()
+	incident, _, err := t.find(id)
+	if err != nil {
+		return err
+	}
+	if incident.Acknowledgement == nil {
+		return fmt.Errorf("the alert %q is not acknowledged", id)
+	}
+	t.mu.Lock()
+	for _, f := range t.active {
+		if f.Incident.ID == id {
+			f.Incident.Acknowledgement = nil
+			t.dirty = true
+		}
+	}
+	t.mu.Unlock()
+	t.cfg.Logger.Info("an acknowledgement has been taken back", "alert", incident.Name, "who", who, "why", why)
+	if err := t.delivery.Unsilence(ctx, incident.Acknowledgement.Silence); err != nil {
+		t.cfg.Logger.Warn("the silence of an acknowledgement has ended before", "alert", incident.Name, "err", err)
+	}
 	return nil
 }
 

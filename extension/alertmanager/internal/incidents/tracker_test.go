@@ -234,6 +234,35 @@ func TestAnAcknowledgementLastsUntilRecovery(t *testing.T) {
 	})
 }
 
+func TestAnAcknowledgementThatIsTakenBackIsNotRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begin(t, t.TempDir())
+		defer w.stop()
+		w.fire(t, nil)
+		id := w.only(t).ID
+		require.NoError(t, w.Acknowledge(t.Context(), id, "ann", "", time.Time{}))
+		require.NoError(t, w.Unacknowledge(t.Context(), id, "ann", "the wrong one"))
+		assert.Empty(t, w.store.silences)
+		for range 40 {
+			w.fire(t, nil)
+			pass(time.Minute)
+		}
+		assert.Nil(t, w.only(t).Acknowledgement)
+		assert.Empty(t, w.store.silences)
+		require.NoError(t, w.Acknowledge(t.Context(), id, "bob", "", time.Time{}))
+		clear(w.store.silences) // somebody has ended it with amtool
+		require.NoError(t, w.Unacknowledge(t.Context(), id, "bob", ""))
+		assert.Contains(t, w.log.String(), "has ended before")
+		for want, err := range map[string]error{
+			"`who` must not be empty":     w.Unacknowledge(t.Context(), id, "", ""),
+			"is not acknowledged":         w.Unacknowledge(t.Context(), id, "ann", ""),
+			"no active alert has this ID": w.Unacknowledge(t.Context(), "x", "ann", ""),
+		} {
+			assert.ErrorContains(t, err, want)
+		}
+	})
+}
+
 func TestAnAcknowledgementMayEndByTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := begin(t, t.TempDir())

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,6 +82,42 @@ func TestFaultsInExpressionsTemplatesAndFilesNameRuleAndReason(t *testing.T) {
 	}
 	_, err = Load(Builtin{}, nil, []string{t.TempDir()})
 	assert.ErrorContains(t, err, "is a directory")
+}
+
+func TestFaultsOfOneKindHideNoOthers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "wrong.yml")
+	require.NoError(t, os.WriteFile(file, []byte("groups: [{name: g, rules: [{alert: A, expr: 'sum('}]}]\n---\ngroups: []\n"), 0o600))
+	unknown := filepath.Join(t.TempDir(), "unknown.yml")
+	require.NoError(t, os.WriteFile(unknown, []byte("groups:\n- name: g\n  rules:\n  - {alert: A, expr: x, fro: 1m}\n"), 0o600))
+	twice := filepath.Join(t.TempDir(), "twice.yml")
+	require.NoError(t, os.WriteFile(twice, []byte("groups: [{name: g, rules: []}, {name: g, rules: [{record: 'a b', expr: x, for: 1m}]}]"), 0o600))
+	_, err := Load(Builtin{Enabled: true, Disable: []string{"No"}}, []Rule{
+		{Name: "Short"},
+		{Name: "Odd", Expr: "rate(x)", Severity: "warning", Escalate: []Step{{After: time.Minute, Severity: "critical"}}},
+	}, []string{file, unknown, twice})
+	for _, want := range []string{
+		"`disable::0`", "`rules::0` (Short): `metric` or `expr` must be set", "`rules` (Odd): could not parse expression", "expected type range vector",
+		file + `: 1:`, `group "g", rule 1, "A"`, "more than one YAML document", unknown + ": ", "line 4: field fro not found",
+		`"g" is repeated in the same file`, `"a b"`,
+	} {
+		assert.ErrorContains(t, err, want)
+	}
+	assert.Equal(t, 1, strings.Count(err.Error(), "(Odd)"), "once for the rule and its steps")
+}
+
+func TestTwoRulesWhoseAlertsWouldBeTheSameAreRefused(t *testing.T) {
+	rule := func(name, severity string, labels map[string]string) Rule {
+		return Rule{Name: name, Expr: "x > 1", Severity: severity, Labels: labels}
+	}
+	_, err := Load(Builtin{Enabled: true, Disable: []string{"SlowExport"}}, []Rule{
+		rule("A", "warning", nil), rule("A", "critical", nil), rule("A", "", map[string]string{"severity": "warning", "team": "x"}), rule("SlowExport", "warning", nil),
+	}, nil)
+	require.NoError(t, err)
+	_, err = Load(Builtin{Enabled: true}, []Rule{
+		rule("A", "warning", nil), rule("A", "", map[string]string{"severity": "warning"}), rule("HighCPU", "warning", nil),
+	}, nil)
+	require.ErrorContains(t, err, "`rules::1` (A): `name` and `labels` are those of `rules::0` (A)")
+	require.ErrorContains(t, err, "`rules::2` (HighCPU): `name` and `labels` are those of a rule that ships")
 }
 
 func TestRulesThatShipCanBeChangedAndSwitchedOff(t *testing.T) {

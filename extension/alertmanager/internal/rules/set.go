@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,13 +34,26 @@ type Set struct {
 func Load(builtin Builtin, short []Rule, files []string) (*Set, error) {
 	s := &Set{groups: map[string]*rulefmt.RuleGroups{}}
 	errs := []error{prefix("`builtin_rules`", builtin.Validate())}
+	shipped := builtin.rules()
+	var sound []Rule
+	taken := map[string]string{}
+	for i := range shipped {
+		taken[shipped[i].identity()] = "a rule that ships (to replace that, put it into `builtin_rules::disable`)"
+	}
 	for i := range short {
-		errs = append(errs, prefix(fmt.Sprintf("`rules::%d` (%s)", i, short[i].Name), short[i].Validate()))
+		where := fmt.Sprintf("`rules::%d` (%s)", i, short[i].Name)
+		err := short[i].Validate()
+		if other := taken[short[i].identity()]; err == nil && other != "" {
+			err = fmt.Errorf("`name` and `labels` are those of %s: each would end the alerts of the other", other)
+		}
+		if err != nil {
+			errs = append(errs, prefix(where, err))
+			continue
+		}
+		taken[short[i].identity()] = where
+		sound = append(sound, short[i])
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	errs = append(errs, s.compile(builtinSource, builtin.rules()), s.compile(configSource, short))
+	errs = append(errs, s.compile(builtinSource, shipped), s.compile(configSource, sound))
 	for i, pattern := range files {
 		paths, err := filepath.Glob(pattern)
 		if err == nil && len(paths) == 0 {
@@ -84,14 +99,33 @@ func (s *Set) compile(source string, short []Rule) error {
 
 func (s *Set) parse(source string, content []byte) error {
 	groups, errs := rulefmt.Parse(content, false, model.UTF8Validation, promQL, slog.New(slog.DiscardHandler))
+	if documents := yaml.NewDecoder(bytes.NewReader(content)); documents.Decode(new(any)) == nil && documents.Decode(new(any)) == nil {
+		errs = append(errs, errors.New("there is more than one YAML document, of which only the first would be read"))
+	}
+	seen := map[string]bool{}
+	errs = slices.DeleteFunc(errs, func(err error) bool { // the steps of an escalation have the faults of their rule
+		known := seen[described(source, err).Error()]
+		seen[described(source, err).Error()] = true
+		return known
+	})
 	for i := range errs {
-		errs[i] = fmt.Errorf("%s: %w", source, errs[i])
+		errs[i] = described(source, errs[i])
 	}
 	if len(errs) == 0 && !slices.Contains(s.sources, source) {
 		s.sources = append(s.sources, source)
 		s.groups[source] = groups
 	}
 	return errors.Join(errs...)
+}
+
+// described says where a fault is: in a file by line and group, in the configuration by the rule, as the lines would be those of a text that
+// nobody has written.
+func described(source string, err error) error {
+	if fault, ok := errors.AsType[*rulefmt.Error](err); ok && (source == configSource || source == builtinSource) {
+		key := map[string]string{configSource: "rules", builtinSource: "builtin_rules"}[source]
+		return fmt.Errorf("`%s` (%s): %w", key, fault.RuleName, cmp.Or(errors.Unwrap(&fault.Err), err))
+	}
+	return fmt.Errorf("%s: %w", source, err)
 }
 
 // Load implements rules.GroupLoader.

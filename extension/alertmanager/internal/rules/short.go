@@ -84,6 +84,23 @@ func (r *Rule) Validate() error {
 	return errors.Join(errs...)
 }
 
+// identity is what two rules must not have in common: alerts of the same series would be one, which each of them reports.
+func (r *Rule) identity() string {
+	labels := maps.Clone(r.Labels)
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	if r.Severity != "" {
+		labels["severity"] = r.Severity
+	}
+	labels["alertname"] = r.Name
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		fmt.Fprintf(&b, "%q=%q,", name, labels[name])
+	}
+	return b.String()
+}
+
 // compile turns the rule, and each of its steps, into a rule of Prometheus. Steps differ in severity and in how long they wait; the label
 // that they have in common with the rule itself lets one silence mute them all, and no other rule of the same name.
 func (r *Rule) compile() []rulefmt.Rule {

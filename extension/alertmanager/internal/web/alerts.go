@@ -67,6 +67,17 @@ func (s *Server) acknowledge(w http.ResponseWriter, r *http.Request) {
 	done(w, err)
 }
 
+func (s *Server) unacknowledge(w http.ResponseWriter, r *http.Request) {
+	o, err := readOrder(w, r)
+	if err == nil && !o.Until.IsZero() {
+		err = errors.New("`until` is not for this: an acknowledgement is taken back at once")
+	}
+	if err == nil {
+		err = s.Tracker.Unacknowledge(r.Context(), r.PathValue("id"), o.Who, o.Why)
+	}
+	done(w, err)
+}
+
 func (s *Server) resolve(w http.ResponseWriter, r *http.Request) {
 	o, err := readOrder(w, r)
 	if err == nil && !o.Until.IsZero() {

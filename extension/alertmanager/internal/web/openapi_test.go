@@ -85,6 +85,7 @@ func TestTheDescriptionHasTheFieldsOfEveryAnswer(t *testing.T) {
 	types := map[string]any{
 		"Order": order{}, "Alert": incidents.Incident{}, "ActiveAlert": activeAlert{}, "Statistics": incidents.Statistics{}, "Series": series{},
 		"Rule": rule{}, "Event": events.Event{}, "Error": problem{},
+		"Course": alertCourse{},
 	}
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(types)), slices.Collect(maps.Keys(d.Components.Schemas)))
 	for name, value := range types {
@@ -112,7 +113,7 @@ func TestWhatTheDescriptionRefersToExists(t *testing.T) {
 }
 
 func TestThePageShowsEveryStatistic(t *testing.T) {
-	script, err := pageFiles.ReadFile("page/app.js")
+	script, err := pageFiles.ReadFile("page/views.js")
 	require.NoError(t, err)
 	for _, name := range fields(reflect.TypeFor[incidents.Statistics]()) {
 		assert.Contains(t, string(script), "s."+name)

@@ -60,12 +60,12 @@ type courses struct {
 type courseAnswer struct {
 	// turn is held by whoever reads or makes the answer: others who ask the same wait for it.
 	turn   chan struct{}
-	series []series
+	matrix promql.Matrix
 	until  time.Time // zero without an answer
 }
 
-// get returns the answer that is kept, or evaluates the query.
-func (c *courses) get(ctx context.Context, q rangeQuery) ([]series, error) {
+// get returns the answer that is kept, or evaluates the query. Nobody may change it.
+func (c *courses) get(ctx context.Context, q rangeQuery) (promql.Matrix, error) {
 	a := c.answer(q)
 	select {
 	case a.turn <- struct{}{}:
@@ -74,7 +74,7 @@ func (c *courses) get(ctx context.Context, q rangeQuery) ([]series, error) {
 		return nil, ctx.Err()
 	}
 	if time.Now().Before(a.until) {
-		return a.series, nil
+		return a.matrix, nil
 	}
 	select {
 	case c.running <- struct{}{}:
@@ -86,11 +86,14 @@ func (c *courses) get(ctx context.Context, q rangeQuery) ([]series, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, points := drawn(matrix)
-	if points <= maxAnswerPoints {
-		a.series, a.until = found, time.Now().Add(c.kept)
+	points := 0
+	for i := range matrix {
+		points += len(matrix[i].Floats)
 	}
-	return found, nil
+	if points <= maxAnswerPoints {
+		a.matrix, a.until = matrix, time.Now().Add(c.kept)
+	}
+	return matrix, nil
 }
 
 // answer returns the place for a query's answer. When there are too many, the one whose range ends first makes room.
@@ -114,20 +117,24 @@ func (c *courses) size() int {
 	return len(c.answers)
 }
 
-// drawn returns what a plot can show of a matrix, and how many points that is.
-func drawn(matrix promql.Matrix) (found []series, points int) {
-	found = []series{}
+// drawn returns what a plot can show of a matrix.
+func drawn(matrix promql.Matrix) []series {
+	found := []series{}
 	for i := range matrix[:min(len(matrix), maxSeries)] {
-		one := series{Labels: matrix[i].Metric.Map(), Points: [][2]float64{}}
-		for _, p := range matrix[i].Floats {
-			if !math.IsNaN(p.F) && !math.IsInf(p.F, 0) { // JSON has neither
-				one.Points = append(one.Points, [2]float64{float64(p.T) / 1000, p.F})
-			}
-		}
-		points += len(one.Points)
-		found = append(found, one)
+		found = append(found, series{Labels: matrix[i].Metric.Map(), Points: numbers(matrix[i].Floats)})
 	}
-	return found, points
+	return found
+}
+
+// numbers returns the points that JSON has a form for.
+func numbers(floats []promql.FPoint) [][2]float64 {
+	points := [][2]float64{}
+	for _, p := range floats {
+		if !math.IsNaN(p.F) && !math.IsInf(p.F, 0) {
+			points = append(points, [2]float64{float64(p.T) / 1000, p.F})
+		}
+	}
+	return points
 }
 
 func (s *Server) queryRange(w http.ResponseWriter, r *http.Request) {
@@ -141,11 +148,20 @@ func (s *Server) queryRange(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	answer(w, http.StatusOK, found)
+	answer(w, http.StatusOK, drawn(found))
 }
 
-// rangeOf moves start and end back to whole steps, so that all who ask within a step ask the same.
+// rangeOf reads a query with its range.
 func rangeOf(values url.Values) (rangeQuery, error) {
+	q, err := stepsOf(values)
+	if q.expr = values.Get("query"); q.expr == "" {
+		err = errors.Join(errors.New("`query` must not be empty"), err)
+	}
+	return q, err
+}
+
+// stepsOf moves start and end back to whole steps, so that all who ask within a step ask the same.
+func stepsOf(values url.Values) (rangeQuery, error) {
 	var errs []error
 	number := func(key string) float64 {
 		f, err := strconv.ParseFloat(values.Get(key), 64)
@@ -154,15 +170,11 @@ func rangeOf(values url.Values) (rangeQuery, error) {
 		}
 		return f
 	}
-	expr := values.Get("query")
-	if expr == "" {
-		errs = append(errs, errors.New("`query` must not be empty"))
-	}
 	from, to, width := number("start"), number("end"), number("step")
 	if len(errs) == 0 && (width < 1 || to < from || (to-from)/width > maxPoints) {
 		errs = append(errs, fmt.Errorf("from `start` to `end` there must be at most %d steps of at least one second, found start %g, end %g, step %g",
 			maxPoints, from, to, width))
 	}
 	whole := func(f float64) int64 { return int64(math.Floor(f/width) * width * 1000) }
-	return rangeQuery{expr: expr, start: whole(from), end: whole(to), step: time.Duration(width * float64(time.Second))}, errors.Join(errs...)
+	return rangeQuery{start: whole(from), end: whole(to), step: time.Duration(width * float64(time.Second))}, errors.Join(errs...)
 }

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/prometheus/promql/parser"
 	prometheusrules "github.com/prometheus/prometheus/rules"
 )
 
@@ -43,7 +42,8 @@ func describe(group *prometheusrules.Group, r prometheusrules.Rule) rule {
 		Labels: r.Labels().Map(), Health: string(r.Health()),
 		Evaluated: r.GetEvaluationTimestamp(), EvaluatedIn: r.GetEvaluationDuration().Seconds(),
 	}
-	described.PlotQuery, described.Threshold = plot(r.Query())
+	expr, threshold := plot(r.Query())
+	described.PlotQuery, described.Threshold = expr.String(), threshold
 	if err := r.LastError(); err != nil {
 		described.LastError = err.Error()
 	}
@@ -52,19 +52,4 @@ func describe(group *prometheusrules.Group, r prometheusrules.Rule) rule {
 		described.For = a.HoldDuration().Seconds()
 	}
 	return described
-}
-
-// plot returns what a rule looks at, without its comparison with a number, which would leave gaps, and that number.
-func plot(expr parser.Expr) (query string, threshold *float64) {
-	if comparison, ok := expr.(*parser.BinaryExpr); ok {
-		switch {
-		case comparison.Op.IsComparisonOperator():
-			if number, ok := comparison.RHS.(*parser.NumberLiteral); ok {
-				return comparison.LHS.String(), &number.Val
-			}
-		case comparison.Op == parser.LAND:
-			return plot(comparison.LHS)
-		}
-	}
-	return expr.String(), nil
 }

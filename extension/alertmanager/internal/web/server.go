@@ -81,7 +81,9 @@ func (s *Server) routes() []route {
 	return []route{
 		{http.MethodGet, "/api/v1/alerts", s.alerts},
 		{http.MethodPost, "/api/v1/alerts/{id}/acknowledge", s.acknowledge},
+		{http.MethodPost, "/api/v1/alerts/{id}/unacknowledge", s.unacknowledge},
 		{http.MethodPost, "/api/v1/alerts/{id}/resolve", s.resolve},
+		{http.MethodGet, "/api/v1/alerts/{id}/course", s.course},
 		{http.MethodGet, "/api/v1/history", s.history},
 		{http.MethodGet, "/api/v1/statistics", s.statistics},
 		{http.MethodGet, "/api/v1/rules", s.rules},

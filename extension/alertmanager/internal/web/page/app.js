@@ -5,7 +5,7 @@ let alerts = [], rules = [];
 async function api(path, options) {
   const response = await fetch(path, options);
   const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.error || body.message || `${path}: ${response.status}`);
+  if (!response.ok) throw new Error(body.error || body.message || (typeof body === 'string' && body) || `${path.split('?')[0]}: status ${response.status}`);
   return body;
 }
 
@@ -13,110 +13,75 @@ function post(path, body) {
   return api(path, {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(body)});
 }
 
-function failed(error) {
-  byId('error').hidden = !error;
-  byId('error').textContent = error ? error.message : '';
+function failed(where, error) {
+  byId(where).hidden = !error;
+  byId(where).textContent = error ? error.message : '';
 }
 
-const when = (time) => el('time', {datetime: time, title: time}, new Date(time).toLocaleString());
-const since = (time) => (Date.now() - new Date(time)) / 1000;
+const say = (text) => { if (byId('summary').textContent !== text) byId('summary').textContent = text; };
 
 function matches(item) {
   const words = byId('filter').value.toLowerCase().split(/\s+/).filter(Boolean);
-  const text = JSON.stringify([item.name, item.severity, item.state, item.labels, item.annotations]).toLowerCase();
+  if (!words.length) return true;
+  const text = JSON.stringify([item.name, item.severity, item.state, item.labels, item.annotations]).toLowerCase() +
+    Object.entries(item.labels || {}).map(([k, v]) => ` ${k}=${v}`).join('').toLowerCase();
   return words.every((word) => text.includes(word));
 }
 
-// --- active ---
-
-function group(list) {
-  const groups = new Map();
-  for (const a of list) groups.set(a.name, [...(groups.get(a.name) || []), a]);
-  return groups;
-}
-
-function card(a) {
-  const ack = a.acknowledgement;
-  const quiet = ack ? `acknowledged by ${ack.who}${ack.why ? ': ' + ack.why : ''}` :
-    a.silenced_by.length ? 'silenced' : a.inhibited_by.length ? 'inhibited by another alert' : '';
-  const labels = Object.entries(a.labels).filter(([key]) => key !== 'alertname' && key !== 'severity');
-  const picture = el('div', {class: 'course'});
-  course(a).then((p) => picture.replaceChildren(p)).catch(() => picture.replaceChildren());
-  return el('article', {class: a.severity || 'info', id: a.id},
-    el('div', {},
-      el('h3', {}, el('span', {class: 'severity'}, a.severity || 'no severity'), ' · ', a.annotations?.summary || a.name),
-      el('p', {class: 'soft'}, 'since ', when(a.started_at), ` (${duration(since(a.started_at))})`, a.escalated_at ? ' · escalated' : ''),
-      quiet && el('p', {}, quiet),
-      el('ul', {class: 'labels', 'aria-label': 'Labels'}, ...labels.map(([k, v]) => el('li', {}, `${k}=${v}`))),
-      el('div', {class: 'buttons'},
-        el('button', {onclick: () => ask('acknowledge', a)}, ack ? 'Acknowledge again' : 'Acknowledge'),
-        el('button', {onclick: () => ask('silence', a)}, 'Silence'),
-        el('button', {onclick: () => ask('resolve', a)}, 'Resolve'))),
-    picture);
-}
-
-// course plots what the alert's rule looks at, for the series that has the alert's labels.
-async function course(a) {
-  const named = rules.filter((r) => r.name === a.name && r.type === 'alerting');
-  const rule = named.find((r) => Object.entries(r.labels).every(([k, v]) => a.labels[k] === v)) || named[0];
-  if (!rule) return '';
-  const end = Date.now() / 1000, start = end - 1800;
-  const found = await api('api/v1/query_range?' + new URLSearchParams({query: rule.plot_query, start, end, step: 15}));
-  const own = found.find((s) => Object.entries(s.labels).every(([k, v]) => k === '__name__' || a.labels[k] === v)) || found[0];
-  return plot(own ? own.points : [], start, end, rule.threshold);
-}
-
-async function showActive() {
-  [alerts, rules] = await Promise.all([api('api/v1/alerts'), api('api/v1/rules')]);
-  byId('count').textContent = alerts.length;
-  document.title = alerts.length ? `(${alerts.length}) Alerts` : 'Alerts';
-  const shown = alerts.filter(matches);
-  if (!shown.length) return [el('p', {}, alerts.length ? 'No alert matches the filter.' : 'Nothing fires.')];
-  return [...group(shown)].flatMap(([name, list]) => [el('h2', {}, `${name} (${list.length})`), ...list.map(card)]);
-}
-
-// --- the other views ---
-
-function table(titles, rows, empty) {
-  if (!rows.length) return el('p', {}, empty);
-  return el('div', {class: 'scroll'}, el('table', {class: 'cards'},
-    el('thead', {}, el('tr', {}, ...titles.map((t) => el('th', {}, t)))),
-    el('tbody', {}, ...rows.map((row) => el('tr', {}, ...row.map((cell, i) => {
-      const td = cell instanceof HTMLTableCellElement ? cell : el('td', {}, cell);
-      td.dataset.title = titles[i];
-      return td;
-    }))))));
-}
-
-async function showHistory() {
-  const past = (await api('api/v1/history?limit=200')).filter(matches);
-  return [table(['Alert', 'Severity', 'Started', 'Took', 'Acknowledged', 'Ended by'], past.map((a) => [
-    el('td', {}, a.annotations?.summary || a.name), el('td', {class: a.severity}, a.severity || ''), when(a.started_at),
-    duration((new Date(a.resolved_at) - new Date(a.started_at)) / 1000), a.acknowledgement ? a.acknowledgement.who : '–',
-    a.resolved_by || 'recovery']), 'Nothing has been resolved yet.')];
-}
-
-async function showStatistics() {
-  const figures = (await api('api/v1/statistics')).filter(matches);
-  return [table(['Alert', 'Severity', 'Count', 'Active', 'Firing', 'To acknowledge', 'To resolve'], figures.map((s) => [
-    s.name, el('td', {class: s.severity}, s.severity || ''), String(s.count), String(s.active), duration(s.firing_seconds),
-    s.mean_seconds_to_acknowledge ? duration(s.mean_seconds_to_acknowledge) : '–',
-    s.mean_seconds_to_resolve ? duration(s.mean_seconds_to_resolve) : '–']), 'No alert has fired yet.')];
-}
-
-async function showRules() {
-  rules = await api('api/v1/rules');
-  const colour = {firing: 'critical', pending: 'warning', inactive: 'good'};
-  return [table(['Rule', 'State', 'Expression', 'For', 'Last evaluation', 'Source'], rules.filter(matches).map((r) => [
-    r.name, el('td', {class: r.health === 'err' ? 'critical' : colour[r.state] || ''}, r.last_error || r.state || 'recording'),
-    el('td', {}, el('code', {}, r.query)), duration(r.for_seconds), r.last_evaluation ? when(r.last_evaluation) : 'not yet', r.source,
-  ]), 'There are no rules.')];
-}
-
-const views = {active: showActive, history: showHistory, statistics: showStatistics, rules: showRules};
+const views = {active: showActive, silences: showSilences, history: showHistory, statistics: showStatistics, rules: showRules};
 const current = () => (views[location.hash.slice(1)] ? location.hash.slice(1) : 'active');
 
-// show replaces the view but keeps the keyboard where it was.
+// replace changes only what has changed, so that nobody loses the place, a selection, or the focus.
+function replace(view, content) {
+  const before = new Map([...view.children].map((e) => [e.dataset.key, e]));
+  content.forEach((fresh, i) => {
+    const old = before.get(fresh.dataset.key);
+    fresh.made = fresh.outerHTML.replace(/(data-since="[^"]*">)[^<]*/g, '$1');
+    let kept = fresh;
+    if (old && old.made === fresh.made) kept = old;
+    else if (old) {
+      const buttons = (e) => [...e.querySelectorAll('button')], focused = buttons(old).indexOf(document.activeElement);
+      const [course, space] = [old, fresh].map((e) => e.querySelector('.course'));
+      if (course && space) space.replaceChildren(...course.childNodes);
+      old.replaceWith(fresh);
+      if (focused >= 0) buttons(fresh)[focused]?.focus();
+    }
+    before.delete(fresh.dataset.key);
+    if (view.children[i] !== kept) view.insertBefore(kept, view.children[i] || null);
+  });
+  for (const gone of before.values()) gone.remove();
+  for (const e of view.querySelectorAll('[data-since]')) e.textContent = duration(since(e.dataset.since));
+}
+
+// --- courses: of the alerts that are in sight ---
+
+const step = 15, length = 1800;
+const inSight = new IntersectionObserver((entries) => {
+  for (const e of entries) {
+    e.target.inSight = e.isIntersecting;
+    if (e.isIntersecting) draw(e.target);
+  }
+}, {rootMargin: '200px'});
+
+async function draw(card) {
+  const end = Math.floor(Date.now() / 1000 / step) * step, start = end - length;
+  if (card.drawn === end) return;
+  card.drawn = end;
+  const query = new URLSearchParams({start, end, step});
+  const c = await api(`api/v1/alerts/${encodeURIComponent(card.dataset.course)}/course?${query}`).catch(() => ({points: []}));
+  card.querySelector('.course').replaceChildren(...(c.points.length ? plot(c.points, start, end, step, c.threshold) : []));
+}
+
+function drawAll() {
+  for (const card of document.querySelectorAll('[data-course]')) {
+    if (card.inSight === undefined) inSight.observe(card);
+    else if (card.inSight) draw(card);
+  }
+}
+
+// --- the view ---
+
+let shown;
 async function show() {
   const name = current();
   for (const a of document.querySelectorAll('nav a')) {
@@ -124,52 +89,80 @@ async function show() {
     else a.removeAttribute('aria-current');
   }
   try {
+    rules = await api('api/v1/rules');
+    if (name !== 'active') alerts = await api('api/v1/alerts');
     const content = await views[name]();
     if (name !== current()) return;
-    const buttons = () => [...byId('view').querySelectorAll('button')];
-    const focused = buttons().indexOf(document.activeElement);
-    byId('view').replaceChildren(...content);
-    if (focused >= 0) buttons()[focused]?.focus();
-    failed(null);
+    if (shown !== name) byId('view').replaceChildren();
+    shown = name;
+    replace(byId('view'), content);
+    drawAll();
+    byId('count').textContent = alerts.length > 999 ? '999+' : alerts.length;
+    document.title = alerts.length ? `(${alerts.length}) Alerts` : 'Alerts';
+    const broken = rules.filter((r) => r.health === 'err').length;
+    byId('broken').hidden = !broken;
+    byId('broken').replaceChildren(String(broken), el('span', {class: 'word'}, ' failing'));
+    failed('error', null);
   } catch (error) {
-    failed(error);
+    if (name === current()) failed('error', error);
   }
 }
 
-// --- acting on an alert ---
+// --- acting ---
 
 const words = {
-  acknowledge: ['Acknowledge', 'You take care of it: nobody is notified again.'],
+  acknowledge: ['Acknowledge', 'You take care of it: nobody is notified again, and nothing escalates.'],
+  unacknowledge: ['Take back', 'People are notified again.'],
   silence: ['Silence', 'Nobody is notified of this alert for a while.'],
   resolve: ['Resolve', 'It ends now and stays quiet until its rule clears.'],
+  end: ['End the silence', 'People are notified again.'],
 };
 
-function ask(action, a) {
+function ask(action, item) {
   const [title, text] = words[action];
-  byId('dialog-title').textContent = `${title}: ${a.name}`;
+  byId('dialog-title').textContent = action === 'end' ? title : `${title}: ${item.name}`;
   byId('dialog-text').textContent = text;
   byId('confirm').textContent = title;
-  byId('period').hidden = action === 'resolve';
+  byId('period').hidden = action !== 'acknowledge' && action !== 'silence';
   byId('hours').options[0].disabled = action === 'silence';
   byId('hours').value = action === 'silence' ? '1' : '';
+  // Nobody is asked for what is not kept.
+  byId('who').required = action !== 'end';
+  for (const id of ['who', 'why']) byId(id).parentElement.hidden = action === 'end';
   byId('who').value = localStorage.getItem('who') || '';
   byId('why').value = '';
-  byId('form').onsubmit = () => {
+  byId('confirm').disabled = false;
+  failed('dialog-error', null);
+  byId('form').onsubmit = (event) => {
+    event.preventDefault(); // the dialog stays until it is done
     localStorage.setItem('who', byId('who').value);
-    act(action, a, byId('who').value, byId('why').value, Number(byId('hours').value)).then(show, failed);
+    byId('confirm').disabled = true;
+    act(action, item, byId('who').value, byId('why').value, Number(byId('hours').value)).then(() => {
+      byId('dialog').close();
+      show();
+    }, (error) => {
+      failed('dialog-error', error);
+      byId('confirm').disabled = false;
+    });
   };
   byId('dialog').showModal();
+  byId(byId('who').value ? (action === 'end' ? 'confirm' : 'why') : 'who').focus();
 }
 
-function act(action, a, who, why, hours) {
+function act(action, item, who, why, hours) {
   const until = hours ? new Date(Date.now() + hours * 3600e3).toISOString() : undefined;
-  const path = `api/v1/alerts/${encodeURIComponent(a.id)}/`;
-  if (action === 'acknowledge') return post(path + 'acknowledge', {who, why, until});
-  if (action === 'resolve') return post(path + 'resolve', {who, why});
-  // An alert that escalates is silenced with all its steps, which differ in these two.
-  const matchers = Object.entries(a.labels).filter(([name]) => !a.labels.escalation_from || (name !== 'severity' && name !== 'escalation'))
-    .map(([name, value]) => ({name, value, isRegex: false, isEqual: true}));
-  return post('api/v2/silences', {matchers, startsAt: new Date().toISOString(), endsAt: until, createdBy: who, comment: why || 'silenced'});
+  const path = `api/v1/alerts/${encodeURIComponent(item.id)}/`;
+  switch (action) {
+    case 'acknowledge': return post(path + action, {who, why, until});
+    case 'unacknowledge': case 'resolve': return post(path + action, {who, why});
+    case 'end': return api(`api/v2/silence/${encodeURIComponent(item.id)}`, {method: 'DELETE'});
+    default: {
+      // An alert that escalates is silenced with all its steps, which differ in these two.
+      const matchers = Object.entries(item.labels).filter(([name]) => !item.labels.escalation_from || (name !== 'severity' && name !== 'escalation'))
+        .map(([name, value]) => ({name, value, isRegex: false, isEqual: true}));
+      return post('api/v2/silences', {matchers, startsAt: new Date().toISOString(), endsAt: until, createdBy: who, comment: why || 'silenced'});
+    }
+  }
 }
 
 // --- live ---
@@ -182,13 +175,23 @@ function later() {
 
 function listen() {
   const stream = new EventSource('api/v1/events');
-  stream.onopen = () => { byId('live').textContent = 'live'; later(); };
-  stream.onerror = () => { byId('live').textContent = 'not connected'; };
+  const tell = (text) => { byId('live').textContent = text; byId('live').className = text === 'live' ? 'on' : 'off'; };
+  stream.onopen = () => { tell('live'); later(); };
+  stream.onerror = () => {
+    tell('not connected');
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 5000); // the browser has given up: an answer was no stream
+  };
   for (const kind of ['pending', 'firing', 'notified', 'notify_failed', 'acknowledged', 'escalated', 'resolved']) stream.addEventListener(kind, later);
 }
 
 byId('cancel').addEventListener('click', () => byId('dialog').close());
+byId('dialog').addEventListener('close', later);
 byId('filter').addEventListener('input', later);
+addEventListener('keydown', (e) => {
+  if (e.key !== '/' || e.ctrlKey || e.metaKey || e.altKey || byId('dialog').open || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName)) return;
+  e.preventDefault();
+  byId('filter').focus();
+});
 addEventListener('hashchange', show);
 setInterval(later, 15000);
 show().then(listen);
