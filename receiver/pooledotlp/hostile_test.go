@@ -40,7 +40,7 @@ func requireGoodClientsServed(t *testing.T, r *running) {
 func requireBuffersReturned(t *testing.T, r *running) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		return r.receiver.buffers.Stats().InUse == 0 && r.receiver.inPipeline.Load() == 0
+		return r.receiver.buffers.Stats().InUse == 0 && r.receiver.held.Load() == 0 && r.receiver.inPipeline.Load() == 0
 	}, 10*time.Second, time.Millisecond, "%+v", r.receiver.buffers.Stats())
 }
 
@@ -170,6 +170,7 @@ func TestGRPCMessagesThatLieAboutTheirLength(t *testing.T) {
 		assert.Len(t, r.sink.AllTraces(), 2, "nothing of it was taken for a request")
 		require.NoError(t, r.Shutdown(within(t)), "though half of the calls never end")
 		assert.Zero(t, r.receiver.inPipeline.Load())
+		assert.Zero(t, r.receiver.held.Load(), "though the pool has lost sight of some buffers")
 	})
 }
 
