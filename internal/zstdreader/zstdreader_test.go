@@ -65,6 +65,18 @@ func TestAFrameCannotAskForMoreThanItsMessageMayNeed(t *testing.T) {
 	}
 }
 
+func TestTheReachIsWhatAFrameCanExpress(t *testing.T) {
+	for size, reach := range map[int64]uint64{
+		0: 8 << 20, 8 << 20: 8 << 20, 8<<20 + 1: 9 << 20, 9 << 20: 9 << 20, 15<<20 + 1: 16 << 20, 20 << 20: 20 << 20, 100 << 20: 104 << 20,
+	} {
+		assert.Equal(t, reach, reachFor(size), size)
+		s := source{reach: reach, rest: frame((31<<3)|7, "")[:headerSize]}
+		s.lower()
+		exponent, eighths := s.rest[5]>>3, uint64(s.rest[5]&7)
+		assert.Equal(t, reach, uint64(1)<<(10+exponent)/8*(8+eighths), size)
+	}
+}
+
 func TestASingleSegmentBeyondTheSizeIsRefused(t *testing.T) {
 	var err error
 	bytes := reserved(func() { _, err = read(t, NewPool(4<<20), bytes.NewReader(single(1<<30))) })
@@ -156,8 +168,8 @@ func TestGRPCReadsWithinBoundsThatOnlyGrow(t *testing.T) {
 	AllowOverGRPC(100)
 	assert.EqualValues(t, 8<<20, registered.pool.Load().reach)
 	AllowOverGRPC(20 << 20)
-	assert.EqualValues(t, 32<<20, registered.pool.Load().reach)
+	assert.EqualValues(t, 20<<20, registered.pool.Load().reach)
 	AllowOverGRPC(1)
-	assert.EqualValues(t, 32<<20, registered.pool.Load().reach)
+	assert.EqualValues(t, 20<<20, registered.pool.Load().reach)
 	registered.pool.Store(NewPool(0))
 }
