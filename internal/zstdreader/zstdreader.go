@@ -37,9 +37,11 @@ func NewPool(size int64) *Pool {
 	}}
 }
 
-// reachFor rounds up to a power of two, which a frame can express.
+// reachFor rounds up to what a frame can express: a power of two and some eighths of it.
 func reachFor(size int64) uint64 {
-	return 1 << bits.Len64(uint64(max(size, minReach)-1))
+	wanted := uint64(max(size, minReach))
+	eighth := uint64(1) << (bits.Len64(wanted) - 1 - 3)
+	return (wanted + eighth - 1) / eighth * eighth
 }
 
 // Open returns a reader of what r holds compressed. That r is no zstd shows when it is read.
@@ -146,6 +148,7 @@ func (s *source) lower() {
 	exponent, eighths := window>>3, uint64(window&7)
 	base := uint64(1) << (10 + exponent)
 	if base+base/8*eighths > s.reach {
-		s.rest[5] = byte(bits.Len64(s.reach)-1-10) << 3
+		log := bits.Len64(s.reach) - 1
+		s.rest[5] = byte(log-10)<<3 | byte(s.reach>>(log-3)&7)
 	}
 }

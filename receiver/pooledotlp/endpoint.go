@@ -57,6 +57,9 @@ func (s *signal[T]) names() names     { return s.where }
 func (s *signal[T]) answers() answers { return s.answer }
 
 func (s *signal[T]) exportProto(ctx context.Context, data mem.BufferSlice) error {
+	size := int64(data.Len())
+	s.receiver.held.Add(size)
+	defer s.receiver.held.Add(-size)
 	if s.bytePath {
 		return s.exportBytes(ctx, data)
 	}
@@ -70,6 +73,9 @@ func (s *signal[T]) exportProto(ctx context.Context, data mem.BufferSlice) error
 }
 
 func (s *signal[T]) exportJSON(ctx context.Context, data []byte) error {
+	size := int64(len(data))
+	s.receiver.held.Add(size)
+	defer s.receiver.held.Add(-size)
 	if len(data) > shallowSize && jsonTooDeep(data) {
 		return s.malformed(ctx, errTooDeep)
 	}

@@ -289,6 +289,7 @@ func startWith(t testing.TB, cfg *Config, set receiver.Settings, host component.
 		if !run.drops {
 			assert.Zero(t, r.receiver.buffers.Stats().InUse, "every buffer is returned")
 		}
+		assert.Zero(t, r.receiver.held.Load(), "no request is held")
 	})
 	if a := r.receiver.grpcAddress; a != nil {
 		run.grpc = a.String()

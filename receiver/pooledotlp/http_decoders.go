@@ -25,7 +25,11 @@ func httpOptions(cfg *otlpreceiver.HTTPConfig) []confighttp.ToServerOption {
 	allowed := cfg.ServerConfig.CompressionAlgorithms
 	gzips := &decoderPool{create: func() decoder { return new(gzip.Reader) }}
 	brotlis := &decoderPool{create: func() decoder { return new(brotli.Reader) }}
-	zstds := zstdreader.NewPool(max(cfg.ServerConfig.MaxRequestBodySize, defaultBodySize))
+	bodySize := cfg.ServerConfig.MaxRequestBodySize
+	if bodySize <= 0 {
+		bodySize = defaultBodySize
+	}
+	zstds := zstdreader.NewPool(bodySize)
 	for algorithm, open := range map[string]func(io.ReadCloser) (io.ReadCloser, error){
 		"gzip": gzips.open,
 		"br":   brotlis.open,

@@ -46,6 +46,9 @@ type otlpReceiver struct {
 
 	// inPipeline counts the requests that the next consumer has.
 	inPipeline atomic.Int64
+	// held are the bytes of the requests that have arrived and are not answered. The pool cannot tell: grpc-go leaves the buffers of a call
+	// that is broken off while its data arrives to the garbage collector, so to the pool they are in use for ever.
+	held atomic.Int64
 	// The times of a shutdown, which tests shorten.
 	stragglerGrace, answerGrace time.Duration
 }

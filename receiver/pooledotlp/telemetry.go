@@ -35,9 +35,8 @@ func (r *otlpReceiver) observe() error {
 			return nil
 		}),
 		r.telemetry.RegisterReceiverPooledotlpBufferSizeCallback(func(_ context.Context, o metric.Int64Observer) error {
-			s := r.buffers.Stats()
-			o.Observe(s.IdleBytes, r.attributes(attribute.String("state", "idle")))
-			o.Observe(s.InUseBytes, r.attributes(attribute.String("state", "in_use")))
+			o.Observe(r.buffers.Stats().IdleBytes, r.attributes(attribute.String("state", "idle")))
+			o.Observe(r.held.Load(), r.attributes(attribute.String("state", "in_use")))
 			return nil
 		}),
 	)

@@ -129,15 +129,26 @@ func TestThePathOfEverySignalIsPublished(t *testing.T) {
 	}
 }
 
+func TestARequestIsHeldUntilItIsAnswered(t *testing.T) {
+	eachStuck(t, func(t *testing.T, r *sharedReceiver, s *stuck, answer <-chan error) {
+		assert.EqualValues(t, len(samples(t)[0].proto), r.receiver.held.Load())
+		close(s.release)
+		require.NoError(t, <-answer)
+		require.NoError(t, r.Shutdown(within(t)))
+		assert.Zero(t, r.receiver.held.Load())
+	})
+}
+
 func TestBuffersAreObserved(t *testing.T) {
 	tel, set := observed(t)
 	r := startWith(t, defaultConfig(DecodeVerified), set, nopHost())
-	b := r.receiver.buffers.Get(4000)
-	metadatatest.AssertEqualReceiverPooledotlpBufferSize(t, tel, []metricdata.DataPoint[int64]{
-		point(0, "state", "idle"), point(4096, "state", "in_use"),
-	}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
-	r.receiver.buffers.Put(b)
+	r.receiver.held.Store(7)
+	defer r.receiver.held.Store(0)
 	r.receiver.buffers.Put(r.receiver.buffers.Get(4000))
+	r.receiver.buffers.Put(r.receiver.buffers.Get(4000))
+	metadatatest.AssertEqualReceiverPooledotlpBufferSize(t, tel, []metricdata.DataPoint[int64]{
+		point(4096, "state", "idle"), point(7, "state", "in_use"),
+	}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualReceiverPooledotlpBufferRequests(t, tel, []metricdata.DataPoint[int64]{
 		point(1, "result", "hit"), point(1, "result", "miss"),
 	}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())

@@ -158,7 +158,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverPooledotlpBufferSize, err = builder.meter.Int64ObservableUpDownCounter(
 		"otelcol_receiver_pooledotlp_buffer_size",
-		metric.WithDescription("Bytes in buffers, those that hold requests and those that wait for reuse. [Development]"),
+		metric.WithDescription("Bytes of the requests that are not answered yet, and of buffers that wait for reuse. [Development]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)

@@ -40,7 +40,7 @@ func AssertEqualReceiverPooledotlpBufferRequests(t *testing.T, tt *componenttest
 func AssertEqualReceiverPooledotlpBufferSize(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_pooledotlp_buffer_size",
-		Description: "Bytes in buffers, those that hold requests and those that wait for reuse. [Development]",
+		Description: "Bytes of the requests that are not answered yet, and of buffers that wait for reuse. [Development]",
 		Unit:        "By",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
