@@ -1,6 +1,9 @@
 package controller
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // classes knows what requests of about the same number of items took, with about as many in flight, each class for itself. A
 // straight line is a good guess between the sizes that were seen, and a bad one beyond: a backend may take many times longer for
@@ -11,6 +14,9 @@ type classes [sizeClasses][flightClasses]class
 type class struct {
 	weight, items, seconds float64
 	seen                   int
+	at                     time.Time
+	// fastest is the least that an item took in the last few requests. Chance makes some requests much longer, never all of them.
+	fastest float64
 }
 
 const (
@@ -23,6 +29,12 @@ const (
 	// classKeep is what remains of a request's weight after each further one of its class. The last few are enough to tell a
 	// factor of two, and a backend that has become slower is not taken for one that dislikes a size.
 	classKeep = 1 - 1.0/8
+	// fastestGrowth lets the fastest request be forgotten: one half as fast as those that follow, within eight.
+	fastestGrowth = 1.1
+	// classAge is how long a class that saw nothing more still says what sizes cost.
+	classAge = 30 * time.Second
+	// fitSpread is the ratio of sizes from which on a line through them says something.
+	fitSpread = 2
 	// dear is how many times longer than in a smaller request an item must take for a size to be too large. Up to it, what
 	// fewer requests save may be worth more.
 	dear = 2
@@ -43,7 +55,13 @@ func (c *classes) observe(o Observation, weight float64) {
 	k.weight = k.weight*classKeep + weight
 	k.items = k.items*classKeep + weight*items
 	k.seconds = k.seconds*classKeep + weight*seconds
+	if perItem := seconds / items; k.seen == 0 || perItem < fastestGrowth*k.fastest {
+		k.fastest = perItem
+	} else {
+		k.fastest *= fastestGrowth
+	}
 	k.seen++
+	k.at = o.Now
 }
 
 // scale corrects all that is remembered by a factor.
@@ -71,22 +89,62 @@ func (c *classes) mean(items float64) (meanItems, seconds float64, known bool) {
 	return sum.items / sum.weight, sum.seconds / sum.weight, true
 }
 
+// paidOff returns the number of items that take as long as the fixed part of a request: of the line through the sizes that were seen
+// with about as many in flight, the fewest for which there are sizes to compare. Queueing makes a request take as many times longer whatever its
+// size, so it does not change this number, while the line through all requests takes it for a price of items where larger requests were
+// sent when more were in flight.
+func (c *classes) paidOff(now time.Time) (items float64, ok bool) {
+	for flight := range flightClasses {
+		var w, x, y, xx, xy float64
+		smallest, largest := math.Inf(1), 0.0
+		for size := range c {
+			k := &c[size][flight]
+			if k.seen < classSeen || now.Sub(k.at) > classAge {
+				continue
+			}
+			n, seconds := k.items/k.weight, k.seconds/k.weight
+			smallest, largest = min(smallest, n), max(largest, n)
+			weight := 1 / (seconds * seconds) // chance is in proportion to what a request takes
+			w, x, y = w+weight, x+weight*n, y+weight*seconds
+			xx, xy = xx+weight*n*n, xy+weight*n*seconds
+		}
+		if largest < fitSpread*smallest {
+			continue
+		}
+		b := (w*xy - x*y) / (w*xx - x*x)
+		a := (y - b*x) / w
+		switch {
+		case b <= 0:
+			return math.MaxInt32, true
+		case a > 0:
+			return a / b, true
+		}
+	}
+	return 0, false
+}
+
 // tooDear reports whether an item takes much longer in a request of about so many items than in a smaller one with no fewer
-// in flight, and the largest size at which it does not.
-func (c *classes) tooDear(items float64, inFlight int) (upTo float64, ok bool) {
+// in flight, and the largest size at which it does not; it is known if there is anything to compare with.
+func (c *classes) tooDear(items float64, inFlight int) (upTo float64, dearer, known bool) {
 	size, flight := sizeClass(items), flightClass(inFlight)
 	k := &c[size][flight]
 	if k.seen < classSeen {
-		return 0, false
+		return 0, false, false
 	}
-	bearable := k.seconds / k.items / dear
+	bearable := k.fastest / dear
 	for i := range size {
 		for j := range c[i] {
-			if s := &c[i][j]; s.seen >= classSeen && s.seconds/s.items < bearable {
-				upTo = smallestOf(i + 1)
-				ok = ok || j >= flight
+			s := &c[i][j]
+			if s.seen < classSeen {
+				continue
 			}
+			cheap := s.seconds/s.items < bearable
+			if cheap {
+				upTo = smallestOf(i + 1)
+			}
+			known = known || j >= flight
+			dearer = dearer || cheap && j >= flight
 		}
 	}
-	return upTo, ok
+	return upTo, dearer, known
 }

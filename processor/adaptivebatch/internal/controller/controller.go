@@ -137,17 +137,28 @@ type Controller struct {
 	limit     limiter
 	ceiling   ceiling
 	join      ceiling
+	suspect   suspect
 	target    float64
 	kneeKnown bool
+	paidOff   float64
 	atOnce    bool
 	queue     queue
 	reason    Reason
 	decision  Decision
 }
 
+// suspect is a size at which an item took much longer, once. It is looked at again before anything larger is tried.
+type suspect struct {
+	items int // 0: none
+	at    time.Time
+}
+
 // New returns a controller that starts at cfg.StartItems.
 func New(cfg Config) *Controller {
-	c := &Controller{cfg: cfg, target: float64(cfg.StartItems), reason: Start, limit: newLimiter(cfg.MaxConcurrency)}
+	c := &Controller{
+		cfg: cfg, target: float64(cfg.StartItems), reason: Start, limit: newLimiter(cfg.MaxConcurrency),
+		ceiling: ceiling{firstHold: ceilingHold, growth: ceilingGrowth}, join: ceiling{firstHold: joinHold, growth: joinGrowth},
+	}
 	if !cfg.Adaptive {
 		c.reason = Fixed
 	}
@@ -222,14 +233,35 @@ func (c *Controller) accepted(o Observation) {
 	}
 	c.ceiling.took(o.Items, o.Now)
 	c.join.took(o.Items, o.Now)
-	if upTo, ok := c.model.classes.tooDear(n, o.Among); ok && c.join.lower(upTo, o.Now) {
-		c.reason = Dear
-	}
-	if knee, ok := c.model.knee(); ok {
-		c.kneeKnown = true
-		c.target += targetStep * (knee - c.target)
+	c.avoidDear(o)
+	if paidOff, ok := c.model.paidOff(); ok {
+		c.kneeKnown, c.paidOff = true, paidOff
+		c.target += targetStep * (kneeFactor*paidOff - c.target)
 		if c.reason == Start {
 			c.reason = Knee
+		}
+	}
+}
+
+// avoidDear stops joining to sizes at which an item takes much longer, once that was so twice, one after the other: what makes all
+// requests slow that are under way at a moment happens once.
+func (c *Controller) avoidDear(o Observation) {
+	upTo, dearer, known := c.model.classes.tooDear(float64(o.Items), o.Among)
+	if c.suspect.items > 0 && o.Now.Sub(c.suspect.at) > joinHold {
+		c.suspect = suspect{}
+	}
+	switch {
+	case !known:
+	case !dearer:
+		if o.Items >= c.suspect.items {
+			c.suspect = suspect{}
+		}
+	case c.suspect.items == 0:
+		c.suspect = suspect{items: o.Items, at: o.Now}
+	case !o.Now.Add(-o.Latency).Before(c.suspect.at):
+		c.suspect = suspect{}
+		if c.join.lower(upTo, o.Now) {
+			c.reason = Dear
 		}
 	}
 }
@@ -275,9 +307,7 @@ func (c *Controller) decide() {
 			d.Full = d.Target
 		}
 		c.explore(&d)
-		if a, b, ok := c.model.fit(); ok && b > 0 {
-			d.paidOff = a / b
-		}
+		d.paidOff = c.paidOff
 		d.Linger = min(d.Linger, time.Duration(lingerShare*c.model.fixed()*float64(time.Second)))
 		d.Limit, d.Cap = c.limit.value(), c.limit.capValue()
 	}
@@ -288,10 +318,14 @@ func (c *Controller) decide() {
 // times longer than a straight line says, or be refused.
 func (c *Controller) explore(d *Decision) {
 	known := max(c.cfg.StartItems, int(c.model.wellKnown))
-	if d.Full > extrapolation*known {
+	switch {
+	case c.suspect.items > 0:
+		d.Full = 0
+		known = min(known, c.suspect.items)
+	case d.Full > extrapolation*known:
 		d.Full = 0 // it may turn out to gain from growing further
 		known *= exploration
-	} else {
+	default:
 		known = max(extrapolation*known, undivided*d.Target)
 	}
 	if d.Join == 0 || known < d.Join {

@@ -1,6 +1,9 @@
 package controller
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // limiter finds how many exports to have in flight, as two numbers.
 //
@@ -41,11 +44,12 @@ type limiter struct {
 	capUsed bool
 }
 
-// round sums up requests that ended while others were in flight: their number, latencies, the latencies predicted, what
-// was in flight, and for how long the backend was busy with them.
+// round sums up requests that ended while others were in flight: their number, by how much longer than predicted each of the last took,
+// what was predicted, what was in flight, and for how long the backend was busy with them.
 type round struct {
-	requests                        int
-	took, predicted, inFlight, busy float64
+	requests                  int
+	longer                    [roundSize]float64
+	predicted, inFlight, busy float64
 }
 
 // add adds a request; before is when the last one ended.
@@ -53,11 +57,23 @@ func (r *round) add(o Observation, predicted float64, before time.Time) {
 	if began := o.Now.Add(-o.Latency); before.Before(began) {
 		before = began
 	}
+	r.longer[r.requests%roundSize] = o.Latency.Seconds() / max(predicted, 1e-9)
 	r.requests++
-	r.took += o.Latency.Seconds()
 	r.predicted += predicted
 	r.inFlight += float64(max(o.InFlight, o.Among))
 	r.busy += o.Now.Sub(before).Seconds()
+}
+
+// inflation is how many times longer than predicted requests took on average, without the longest few. Queueing makes all of them
+// longer; a busy machine makes some of them much longer, and these must not close slots.
+func (r *round) inflation() float64 {
+	sorted := r.longer
+	slices.Sort(sorted[:])
+	sum := 0.0
+	for _, l := range sorted[:roundSize-outliers] {
+		sum += l
+	}
+	return sum / (roundSize - outliers)
 }
 
 // worked returns how many requests the backend worked on at once: the seconds of work that it did, by the time it took for
@@ -74,6 +90,8 @@ const (
 	average = 0.1
 	// roundSize is the least number of requests by which inflation is judged: with a noise of 20 % their mean is known to 5 %.
 	roundSize = 16
+	// outliers is the number of requests of a round that are left out, the longest.
+	outliers = 2
 	// inflationBound is how many times the predicted latency, on average over a round, counts as queueing in the backend.
 	inflationBound = 1.4
 	// worksKeep is what remains, after each further round, of what the backend was seen to work on: the last requests of a burst
@@ -143,7 +161,7 @@ func (l *limiter) accepted(o Observation, predicted float64, known bool) Reason 
 
 // judge draws the conclusions of a round.
 func (l *limiter) judge(r round, o Observation) Reason {
-	inflation := r.took / r.predicted
+	inflation := r.inflation()
 	inFlight := r.inFlight / float64(r.requests)
 	if l.draining {
 		return l.endDrain(inflation)

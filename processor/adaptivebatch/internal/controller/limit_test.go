@@ -133,6 +133,24 @@ func TestTheTimeBetweenBurstsIsNotTakenForSlowness(t *testing.T) {
 	assert.GreaterOrEqual(t, c.Decision().Cap, before/2, "five requests are worked on at once whenever there are any")
 }
 
+func TestAFewSlowRequestsCloseNoSlots(t *testing.T) {
+	c := New(adaptive())
+	feed(c, 10*time.Millisecond, 0, sizes(100)...)
+	at := epoch.Add(time.Hour)
+	for i := range 10 * roundSize {
+		at = at.Add(time.Millisecond)
+		latency := 10 * time.Millisecond
+		if i%(roundSize/outliers) == 0 {
+			latency = 300 * time.Millisecond // the machine was busy
+		}
+		c.Observe(Observation{
+			Attempt:  attempt.Attempt{Items: 100, Latency: latency, Outcome: attempt.Accepted},
+			InFlight: 20, Now: at,
+		})
+		assert.NotEqual(t, Inflation, c.Decision().Reason)
+	}
+}
+
 func TestSlotsAreOpenedQuicklyUntilRequestsQueue(t *testing.T) {
 	c := New(adaptive())
 	feed(c, 10*time.Millisecond, 0, sizes(100)...)

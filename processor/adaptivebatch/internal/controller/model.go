@@ -125,14 +125,18 @@ func (m *model) fixed() float64 {
 	return m.y / m.weight
 }
 
-// knee returns the number of items at which the fixed part of a request has been paid off.
-func (m *model) knee() (items float64, ok bool) {
+// paidOff returns the number of items that take as long as the fixed part of a request; it is very large where items cost nothing that can
+// be measured.
+func (m *model) paidOff() (items float64, ok bool) {
+	if items, ok := m.classes.paidOff(m.at); ok {
+		return items, true
+	}
 	a, b, ok := m.fit()
-	if !ok {
+	switch {
+	case !ok:
 		return 0, false
+	case b == 0:
+		return math.MaxInt32, true
 	}
-	if b == 0 {
-		return math.MaxInt32, true // items cost nothing that can be measured: as large as allowed
-	}
-	return kneeFactor * a / b, true
+	return a / b, true
 }

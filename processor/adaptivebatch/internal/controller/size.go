@@ -6,6 +6,10 @@ import "time"
 // item. It is raised again after a while, so that a backend that takes more than before is found; the while doubles each time
 // that this turns out to be in vain.
 type ceiling struct {
+	// firstHold is how long a ceiling stays at first before it is raised by the factor growth.
+	firstHold time.Duration
+	growth    float64
+
 	items float64 // 0: none known
 	at    time.Time
 	hold  time.Duration
@@ -19,10 +23,14 @@ type ceiling struct {
 const (
 	// tooLargeShrink cuts the ceiling below a batch that was refused.
 	tooLargeShrink = 0.5
-	// ceilingHold is how long a ceiling stays at first before it is raised by ceilingGrowth, and maxCeilingHold at last.
-	ceilingHold    = time.Minute
+	// A refusal or a missed deadline costs somebody something, so this ceiling is tried late and carefully.
+	ceilingHold   = time.Minute
+	ceilingGrowth = 1.25
+	// A size that was dear by chance makes all batches smaller than they could be, so this one is tried soon.
+	joinHold   = 10 * time.Second
+	joinGrowth = 1.5
+	// maxCeilingHold is how long a ceiling stays at last.
 	maxCeilingHold = time.Hour
-	ceilingGrowth  = 1.25
 	// acceptedFor is how long an accepted size counts.
 	acceptedFor = 10 * time.Second
 )
@@ -42,7 +50,7 @@ func (c *ceiling) lower(to float64, now time.Time) bool {
 		return false
 	}
 	if c.hold == 0 {
-		c.hold = ceilingHold
+		c.hold = c.firstHold
 	} else if c.raised {
 		c.hold = min(maxCeilingHold, 2*c.hold)
 	}
@@ -57,7 +65,7 @@ func (c *ceiling) took(items int, now time.Time) {
 		c.accepted, c.acceptedAt = n, now
 	}
 	if c.items > 0 && n >= 0.9*c.items && now.Sub(c.at) >= c.hold {
-		c.items, c.at, c.raised = ceilingGrowth*c.items, now, true
+		c.items, c.at, c.raised = c.growth*c.items, now, true
 	}
 }
 

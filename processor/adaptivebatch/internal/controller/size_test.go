@@ -64,6 +64,9 @@ func TestSizesAtWhichAnItemTakesMuchLongerAreAvoided(t *testing.T) {
 	burst(c, classSeen-1, 1600, 8, 60*time.Millisecond)
 	assert.Equal(t, exploration*400, c.Decision().Join)
 	burst(c, 1, 1600, 8, 60*time.Millisecond)
+	assert.Equal(t, 1600, c.Decision().Join, "it may have been chance: nothing larger until it was seen once more")
+	assert.Zero(t, c.Decision().Full, "nor many at once")
+	burst(c, 1, 1600, 8, 60*time.Millisecond)
 	assert.Equal(t, 512, c.Decision().Join, "the largest class in which it does not")
 	assert.Equal(t, Dear, c.Decision().Reason)
 	assert.Equal(t, 2000, c.Decision().Ceiling, "a call of that size is not split for it")
@@ -121,4 +124,42 @@ func TestACeilingThatProvesRightStaysLonger(t *testing.T) {
 		answer(c, attempt.TooLarge, c.Decision().Ceiling, at)
 		assert.LessOrEqual(t, c.Decision().Ceiling, before)
 	}
+}
+
+func TestAFewSlowRequestsDoNotMakeASizeDear(t *testing.T) {
+	c := New(adaptive())
+	c.model.at = epoch
+	burst(c, classSeen, 100, 8, 2*time.Millisecond)
+	for range 20 {
+		at := c.model.at.Add(time.Second)
+		for range 8 { // all that were under way when the machine was busy for a second
+			c.Observe(Observation{
+				Attempt:  attempt.Attempt{Items: 200, Latency: time.Second, Outcome: attempt.Accepted},
+				InFlight: 1, Among: 8, Now: at,
+			})
+			assert.NotEqual(t, Dear, c.Decision().Reason)
+		}
+		burst(c, 1, 200, 8, 3*time.Millisecond)
+		assert.NotEqual(t, Dear, c.Decision().Reason)
+		assert.Zero(t, c.suspect)
+	}
+}
+
+func TestQueueingDoesNotChangeWhereTheFixedPartIsPaidOff(t *testing.T) {
+	c := New(adaptive())
+	c.model.at = epoch
+	// 2 ms and 5 us an item, on a backend that works on four at once: the more were in flight, the larger they were.
+	for among, size := range map[int]int{4: 100, 8: 200, 16: 400, 32: 800} {
+		burst(c, classSeen, size, among, time.Duration(among/4)*(2*time.Millisecond+time.Duration(size)*5*time.Microsecond))
+		burst(c, classSeen, size/2, among, time.Duration(among/4)*(2*time.Millisecond+time.Duration(size/2)*5*time.Microsecond))
+	}
+	items, ok := c.model.paidOff()
+	assert.True(t, ok)
+	assert.InDelta(t, 400, items, 1)
+	a, b, ok := c.model.fit()
+	assert.True(t, !ok || a/b < 200, "while one line through all of them says something else")
+
+	later := c.model.at.Add(classAge + time.Second)
+	_, ok = c.model.classes.paidOff(later)
+	assert.False(t, ok, "that was long ago")
 }
