@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -113,7 +114,7 @@ func (s *secrets) redact(err error) error {
 	if err == nil {
 		return nil
 	}
-	all := *s
+	all := secrets{values: slices.Clone(s.values)} // notifications fail at the same time
 	for _, file := range s.files {
 		if content, err := os.ReadFile(file); err == nil {
 			all.addText(strings.TrimSpace(string(content)))
