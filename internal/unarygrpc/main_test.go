@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/mem"
 
@@ -124,15 +126,22 @@ func call(ctx context.Context, c *grpc.ClientConn, message []byte, options ...gr
 
 // servePeer starts a server of grpc-go's with the same method, and returns its address.
 func servePeer(t testing.TB, handle handler, options ...grpc.ServerOption) string {
-	s := grpc.NewServer(append(options, grpc.ForceServerCodecV2(bytesCodec{}))...)
+	return servePeerWith(t, bytesCodec{}, func(ctx context.Context, decode func(any) error) error {
+		var message []byte
+		if err := decode(&message); err != nil {
+			return err
+		}
+		return handle(ctx, mem.BufferSlice{mem.SliceBuffer(message)})
+	}, options...)
+}
+
+// servePeerWith is servePeer with a codec of its own.
+func servePeerWith(t testing.TB, codec encoding.CodecV2, handle func(context.Context, func(any) error) error, options ...grpc.ServerOption) string {
+	s := grpc.NewServer(append(options, grpc.ForceServerCodecV2(codec))...)
 	s.RegisterService(&grpc.ServiceDesc{ServiceName: "test.Service", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 		MethodName: "Call",
 		Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-			var message []byte
-			if err := decode(&message); err != nil {
-				return nil, err
-			}
-			if err := handle(ctx, mem.BufferSlice{mem.SliceBuffer(message)}); err != nil {
+			if err := handle(ctx, decode); err != nil {
 				return nil, err
 			}
 			return &answer, nil
@@ -156,3 +165,9 @@ func counted(n *atomic.Int64, handle handler) handler {
 		return handle(ctx, message)
 	}
 }
+
+// eventually and poll are for what a test cannot be told of.
+const (
+	eventually = 30 * time.Second
+	poll       = time.Millisecond
+)
