@@ -1,10 +1,13 @@
 package unarygrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +29,7 @@ type output struct {
 	pending, spare []byte
 	writing        bool
 	failed         bool
+	finished       bool // the last has been said, and what would follow is dropped
 	// room is signalled when there is less to write, or nothing can be written any more, or a call has ended.
 	room sync.Cond
 }
@@ -44,7 +48,15 @@ func (c *conn) flush() {
 		return
 	}
 	o.writing = true
-	for len(o.pending) > 0 && !o.failed {
+	for (len(o.pending) > 0 || c.finishing) && !o.failed && !o.finished {
+		if len(o.pending) == 0 {
+			o.finished = true
+			c.mu.Unlock()
+			c.finish()
+			c.mu.Lock()
+			o.room.Broadcast()
+			break
+		}
 		// Those whose calls were answered together with this one get to append their answers: one write instead of many.
 		c.mu.Unlock()
 		runtime.Gosched()
@@ -64,14 +76,13 @@ func (c *conn) flush() {
 		o.room.Broadcast()
 	}
 	o.writing = false
-	if c.finishing && !o.failed {
-		c.finishing = false
-		c.finish()
+	if o.finished {
+		o.pending = nil
 	}
 }
 
-// finish says that nothing more comes, and waits a little for the client to say the same: closing at once would let the system
-// drop the last answers when the client is still sending.
+// finish says that nothing more comes, and lets the reading goroutine wait a little for the client to say the same: closing at once would
+// let the system drop the last answers when the client is still sending.
 func (c *conn) finish() {
 	_ = c.raw.SetReadDeadline(time.Now().Add(linger))
 	if half, can := c.net.(interface{ CloseWrite() error }); can {
@@ -96,45 +107,74 @@ func (c *conn) throttle() bool {
 // answer answers a call that was handled. The mutex is held.
 func (c *conn) answer(s *stream, err error) {
 	if err != nil {
-		s.fault = statusOf(err)
+		c.output.pending = appendRefusal(c.output.pending, s.id, http.StatusOK, statusOf(err))
 		c.remove(s)
-		c.output.pending = appendRefusal(c.output.pending, s.id, http.StatusOK, s.fault)
 		return
 	}
-	if len(c.parked) > 0 || !c.fits(s) {
-		c.parked = append(c.parked, s)
-		return
-	}
-	c.send(s)
+	s.answered = true
+	c.release(s)
 }
 
-// fits reports whether the client's windows have room for an answer.
-func (c *conn) fits(s *stream) bool {
-	size := int64(prefixSize + len(s.method.Answer))
-	return size <= c.peerWindow && size <= c.peerStreamWindow+s.peerWindow
+// release sends the answer of a call, if it has been answered and as soon as the client's windows have room. Waiting for its own window,
+// it is in nobody's way; for that of the connection, one waits behind the other. The mutex is held.
+func (c *conn) release(s *stream) {
+	size := s.answerBytes()
+	switch {
+	case !s.answered || s.parked || size > c.peerStreamWindow+s.peerWindow:
+	case len(c.parked) > 0 || size > c.peerWindow:
+		s.parked = true
+		c.parked = append(c.parked, s)
+	default:
+		c.send(s)
+	}
 }
+
+func (s *stream) answerBytes() int64 { return int64(prefixSize + len(s.method.Answer)) }
 
 func (c *conn) send(s *stream) {
-	c.peerWindow -= int64(prefixSize + len(s.method.Answer))
-	c.remove(s)
+	c.peerWindow -= s.answerBytes()
 	c.output.pending = appendAnswer(c.output.pending, s.id, s.method.Answer)
+	c.remove(s)
 }
 
-// unpark sends the answers for which there is room now. The mutex is held.
+// unpark sends the answers for which the connection's window has room now. The mutex is held.
 func (c *conn) unpark() {
-	kept := c.parked[:0]
-	for _, s := range c.parked {
-		switch {
-		case c.streams[s.id] != s: // nobody waits for it any more
-		case c.fits(s):
+	for len(c.parked) > 0 && c.parked[0].answerBytes() <= c.peerWindow {
+		s := c.parked[0]
+		c.leaveLine(s)
+		if s.answerBytes() <= c.peerStreamWindow+s.peerWindow { // which may have become smaller
 			c.send(s)
-		default:
-			kept = append(kept, s)
 		}
 	}
-	clear(c.parked[len(kept):])
-	c.parked = kept
-	c.checkDrained()
+}
+
+// leaveLine takes an answer out of those that wait for the connection's window.
+func (c *conn) leaveLine(s *stream) {
+	i := slices.Index(c.parked, s)
+	c.parked = slices.Delete(c.parked, i, i+1)
+	s.parked = false
+}
+
+// resizeWindows takes over the window that every call has. The mutex is held.
+func (c *conn) resizeWindows(size int64) error {
+	if size > math.MaxInt32 {
+		return http2.ConnectionError(http2.ErrCodeFlowControl)
+	}
+	c.peerStreamWindow = size
+	var waiting []*stream
+	for _, s := range c.streams {
+		if size+s.peerWindow > math.MaxInt32 {
+			return http2.ConnectionError(http2.ErrCodeFlowControl)
+		}
+		if s.answered {
+			waiting = append(waiting, s)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *stream) int { return cmp.Compare(a.id, b.id) })
+	for _, s := range waiting {
+		c.release(s)
+	}
+	return nil
 }
 
 // refuse answers a call that is not handled; ended says whether its client has sent all of it.
@@ -144,30 +184,45 @@ func (c *conn) refuse(s *stream, ended bool) {
 	if c.streams[s.id] != s {
 		return
 	}
-	c.remove(s)
 	c.output.pending = appendRefusal(c.output.pending, s.id, s.httpStatus, s.fault)
 	if !ended {
 		c.output.pending = appendReset(c.output.pending, s.id, http2.ErrCodeNo) // it need not send the rest
 	}
-	c.checkDrained()
+	c.remove(s)
 }
 
 // remove forgets a call. The mutex is held.
 func (c *conn) remove(s *stream) {
 	delete(c.streams, s.id)
+	if s.parked {
+		c.leaveLine(s)
+	}
 	c.keepalive.strikesForgiven = true
 	if len(c.streams) == 0 {
 		c.keepalive.idleSince = time.Now()
 	}
+	c.checkDrained()
 }
 
-// startDraining begins no more calls. The mutex is held.
-func (c *conn) startDraining(code http2.ErrCode, why string) {
+// startDraining tells the client to begin no more calls. Those that it has begun meanwhile are handled: not every client, nor every proxy,
+// can send them elsewhere. That it has heard is known when it answers the ping. The mutex is held.
+func (c *conn) startDraining(why string) {
+	if c.leaving {
+		return
+	}
+	c.leaving = true
+	c.keepalive.left = time.Now()
+	c.output.pending = appendGoAway(c.output.pending, math.MaxInt32, http2.ErrCodeNo, why)
+	c.output.pending = appendPing(c.output.pending, 0, leavePing)
+}
+
+// stopBeginning begins no more calls; the client hears which was the last. The mutex is held.
+func (c *conn) stopBeginning() {
 	if c.draining {
 		return
 	}
 	c.draining = true
-	c.output.pending = appendGoAway(c.output.pending, c.lastID, code, why)
+	c.output.pending = appendGoAway(c.output.pending, c.lastID, http2.ErrCodeNo, "")
 	c.checkDrained()
 }
 

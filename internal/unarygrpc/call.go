@@ -13,9 +13,11 @@ import (
 
 // begin handles a call whose message is complete, in a goroutine that is not the connection's.
 func (c *conn) begin(s *stream) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	if !s.deadline.IsZero() {
-		cancel() // takes the child out of the connection's list again
+	var ctx context.Context
+	var cancel context.CancelFunc
+	if s.deadline.IsZero() {
+		ctx, cancel = context.WithCancel(c.ctx)
+	} else {
 		ctx, cancel = context.WithDeadline(c.ctx, s.deadline)
 	}
 	c.mu.Lock()
@@ -52,6 +54,9 @@ func (c *conn) handle(ctx context.Context, s *stream) error {
 	message := s.message
 	s.message = nil
 	defer func() { message.Free() }()
+	if err := ctx.Err(); err != nil {
+		return err // nobody waits for it any more, or never did
+	}
 	if incoming := c.server.cfg.Incoming; incoming != nil {
 		var err error
 		if ctx, err = incoming(metadata.NewIncomingContext(ctx, s.metadata), s.metadata); err != nil {

@@ -46,21 +46,23 @@ type conn struct {
 
 	// Only the reading goroutine uses these.
 	received int    // bytes read of which the client has not been told
-	lastID   uint32 // of the last call that was begun
-	ids      uint32 // the last of all, begun or not
+	ids      uint32 // the number of the last call, accepted or not
 
-	mu sync.Mutex
+	mu     sync.Mutex
+	ready  bool   // the handshake is over
+	lastID uint32 // the number of the last call that was accepted
 	// streams are the calls that are not answered; calls counts those of them, and of the abandoned, that are being handled.
 	streams map[uint32]*stream
 	calls   int
 	output  output
 	// peerWindow is what the client lets us send on the connection, peerStreamWindow on each stream at first.
 	peerWindow, peerStreamWindow int64
-	// parked are answers that wait for the client's window, in order.
+	// parked are answers that wait for the window of the connection, in order.
 	parked []*stream
-	// draining says that no call is begun any more, finishing that the last answer is on its way.
-	draining, finishing bool
-	keepalive           keepaliver
+	// leaving says that the client has been told to begin no more calls, draining that those which come are ignored,
+	// finishing that the last answer is on its way.
+	leaving, draining, finishing bool
+	keepalive                    keepaliver
 }
 
 func newConn(s *Server, raw net.Conn) *conn {
@@ -70,6 +72,7 @@ func newConn(s *Server, raw net.Conn) *conn {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.output.room.L = &c.mu
+	c.keepalive.born = time.Now()
 	return c
 }
 
@@ -79,15 +82,8 @@ func (c *conn) serve() {
 	if err := c.handshake(); err != nil {
 		return // whoever it was does not speak gRPC: there is nobody to tell
 	}
-	c.startKeepalive()
 	for {
-		err := c.frame()
-		var fault http2.StreamError
-		switch {
-		case err == nil:
-		case errors.As(err, &fault):
-			c.reset(fault.StreamID, fault.Code)
-		default:
+		if err := c.frame(); err != nil && !c.resetFor(err) {
 			c.goAwayFor(err)
 			return
 		}
@@ -171,7 +167,11 @@ func (c *conn) handshake() error {
 		return err
 	}
 	c.flush()
-	return c.raw.SetDeadline(time.Time{})
+	if err := c.raw.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	c.begins()
+	return nil
 }
 
 // frame reads and handles one frame. An http2.StreamError concerns one call, any other error ends the connection.
@@ -186,7 +186,7 @@ func (c *conn) frame() error {
 	}
 	frame, err := c.framer.ReadFrameForHeader(h)
 	if err != nil {
-		return err
+		return c.unreadable(h, err)
 	}
 	switch f := frame.(type) {
 	case *http2.MetaHeadersFrame:
@@ -196,17 +196,53 @@ func (c *conn) frame() error {
 	case *http2.WindowUpdateFrame:
 		return c.windowUpdate(f)
 	case *http2.RSTStreamFrame:
+		if c.idle(f.StreamID) {
+			return http2.ConnectionError(http2.ErrCodeProtocol)
+		}
 		c.abandon(f.StreamID)
 	case *http2.PingFrame:
 		return c.ping(f)
+	case *http2.PushPromiseFrame:
+		// Clients do not push. The headers in it would have had to be decompressed, too.
+		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
 	return nil // GOAWAY says that no more calls will come; PRIORITY and what is not known mean nothing here
+}
+
+// unreadable says what a frame that the framer does not take means for the connection.
+func (c *conn) unreadable(h http2.FrameHeader, err error) error {
+	var fault http2.StreamError
+	switch {
+	case !errors.As(err, &fault):
+		return err
+	case h.Type == http2.FrameHeaders && fault.Cause != nil:
+		if !c.opens(h.StreamID) {
+			return http2.ConnectionError(http2.ErrCodeProtocol)
+		}
+		return err
+	case h.Type == http2.FrameHeaders, c.idle(h.StreamID):
+		// Headers without a cause have more padding than frame, and were not decompressed: those that follow could not be either.
+		return http2.ConnectionError(http2.ErrCodeProtocol)
+	}
+	return err
+}
+
+// idle reports whether a number belongs to no call yet.
+func (c *conn) idle(id uint32) bool { return id%2 != 1 || id > c.ids }
+
+// opens reports whether a number is a new call's, and notes it: a client's calls have odd and growing numbers.
+func (c *conn) opens(id uint32) bool {
+	if id%2 != 1 || id <= c.ids {
+		return false
+	}
+	c.ids = id
+	return true
 }
 
 // data reads a frame of a call's message into its place.
 func (c *conn) data(h http2.FrameHeader) error {
 	length := int(h.Length)
-	if h.StreamID == 0 || h.StreamID > c.ids {
+	if c.idle(h.StreamID) {
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
 	c.received += length
@@ -218,6 +254,9 @@ func (c *conn) data(h http2.FrameHeader) error {
 	}
 	padding := 0
 	if h.Flags.Has(http2.FlagDataPadded) {
+		if length == 0 {
+			return http2.ConnectionError(http2.ErrCodeFrameSize)
+		}
 		b, err := c.reader.ReadByte()
 		if err != nil {
 			return err
@@ -281,12 +320,12 @@ func (c *conn) settings(f *http2.SettingsFrame) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if size, has := f.Value(http2.SettingInitialWindowSize); has {
-		if size > math.MaxInt32 {
-			return http2.ConnectionError(http2.ErrCodeFlowControl)
+	for i := range f.NumSettings() {
+		if s := f.Setting(i); s.ID == http2.SettingInitialWindowSize {
+			if err := c.resizeWindows(int64(s.Val)); err != nil {
+				return err
+			}
 		}
-		c.peerStreamWindow = int64(size)
-		c.unpark()
 	}
 	c.output.pending = appendSettingsAck(c.output.pending)
 	return nil
@@ -301,14 +340,30 @@ func (c *conn) windowUpdate(f *http2.WindowUpdateFrame) error {
 		if c.peerWindow > math.MaxInt32 {
 			return http2.ConnectionError(http2.ErrCodeFlowControl)
 		}
-	} else if s := c.streams[f.StreamID]; s != nil {
+		c.unpark()
+		return nil
+	}
+	if c.idle(f.StreamID) {
+		return http2.ConnectionError(http2.ErrCodeProtocol)
+	}
+	if s := c.streams[f.StreamID]; s != nil {
 		s.peerWindow += int64(f.Increment)
 		if c.peerStreamWindow+s.peerWindow > math.MaxInt32 {
 			return http2.StreamError{StreamID: s.id, Code: http2.ErrCodeFlowControl}
 		}
+		c.release(s)
 	}
-	c.unpark()
 	return nil
+}
+
+// resetFor refuses the call that an error concerns, and reports whether it is not the whole connection.
+func (c *conn) resetFor(err error) bool {
+	var fault http2.StreamError
+	if !errors.As(err, &fault) {
+		return false
+	}
+	c.reset(fault.StreamID, fault.Code)
+	return true
 }
 
 // reset refuses a call with an error of HTTP/2.
@@ -343,17 +398,31 @@ func (c *conn) goAwayFor(err error) {
 	default:
 		return
 	}
+	_ = c.raw.SetWriteDeadline(time.Now().Add(lastWrite))
 	c.mu.Lock()
 	c.output.pending = appendGoAway(c.output.pending, c.lastID, code, why)
+	c.finishing = true
 	c.mu.Unlock()
-	_ = c.raw.SetWriteDeadline(time.Now().Add(lastWrite))
 	c.flush()
+	c.mu.Lock()
+	for !c.output.finished && !c.output.failed {
+		c.output.room.Wait() // somebody else is writing
+	}
+	c.mu.Unlock()
+	c.cancel()
+	_, _ = io.Copy(io.Discard, c.reader) // see finish
 }
 
 // drain lets the calls under way end and begins no others.
 func (c *conn) drain() {
 	c.mu.Lock()
-	c.startDraining(http2.ErrCodeNo, "")
+	if !c.ready {
+		c.mu.Unlock()
+		c.close() // it has no calls, and need not hear of the end in HTTP/2
+		return
+	}
+	c.startDraining("")
+	c.keepalive.timer.Reset(0) // sees to it that it comes to an end
 	c.mu.Unlock()
 	c.flush()
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/status"
@@ -15,8 +17,13 @@ const (
 	status200       = "\x88"     // :status 200 in the static table
 	contentTypeName = "\x0f\x10" // a literal that is not indexed, with the name at 31 of the static table
 	grpcContentType = "application/grpc"
-	maxMessageText  = 4 << 10 // of grpc-message; with the percent signs, it stays within a frame
-	maxDetails      = 4 << 10 // of grpc-status-details-bin; larger ones are left out
+
+	// A refusal's headers stay within a frame, and within 8 KiB, which some clients allow all headers together. So grpc-message is cut, as is
+	// the message that stands in grpc-status-details-bin once more, and details that are larger are left out.
+	maxRefusal     = 7 << 10
+	maxMessageText = 4 << 10 // with the percent signs
+	maxDetailsText = 1 << 10
+	maxDetails     = 4 << 10
 )
 
 var (
@@ -45,13 +52,14 @@ func appendRefusal(b []byte, id uint32, httpStatus int, s *status.Status) []byte
 	headers := appendField(nil, ":status", strconv.Itoa(httpStatus))
 	headers = appendField(headers, "content-type", grpcContentType)
 	headers = appendField(headers, "grpc-status", strconv.Itoa(int(s.Code())))
-	if s.Message() != "" {
-		headers = appendField(headers, "grpc-message", percentEncode(s.Message()))
-	}
 	if p := s.Proto(); len(p.GetDetails()) > 0 {
+		p.Message = cut(strings.ToValidUTF8(p.GetMessage(), "\uFFFD"), maxDetailsText)
 		if details, err := proto.Marshal(p); err == nil && len(details) <= maxDetails {
 			headers = appendField(headers, "grpc-status-details-bin", base64.RawStdEncoding.EncodeToString(details))
 		}
+	}
+	if s.Message() != "" {
+		headers = appendField(headers, "grpc-message", percentEncode(s.Message(), min(maxMessageText, maxRefusal-len(headers))))
 	}
 	b = appendFrame(b, len(headers), http2.FrameHeaders, http2.FlagHeadersEndHeaders|http2.FlagHeadersEndStream, id)
 	return append(b, headers...)
@@ -76,21 +84,35 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// percentEncode encodes what may not stand in a header, as gRPC has it.
-func percentEncode(text string) string {
-	if len(text) > maxMessageText {
-		text = text[:maxMessageText]
-	}
+// percentEncode encodes what may not stand in a header, as gRPC has it. What would be longer than the limit is left out.
+func percentEncode(text string, limit int) string {
 	const hex = "0123456789ABCDEF"
 	var b []byte
-	for i := range len(text) {
-		if c := text[i]; c >= ' ' && c <= '~' && c != '%' {
-			b = append(b, c)
+	for _, r := range text { // bytes that are no UTF-8 come as U+FFFD
+		kept := len(b)
+		if r >= ' ' && r <= '~' && r != '%' {
+			b = append(b, byte(r))
 		} else {
-			b = append(b, '%', hex[c>>4], hex[c&15])
+			for _, c := range []byte(string(r)) {
+				b = append(b, '%', hex[c>>4], hex[c&15])
+			}
+		}
+		if len(b) > limit {
+			return string(b[:kept])
 		}
 	}
 	return string(b)
+}
+
+// cut shortens a text to so many bytes, at the border of a character.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
 }
 
 func appendSettings(b []byte, maxStreams uint32) []byte {

@@ -17,10 +17,9 @@ import (
 // headers opens a call. Of calls that cannot be handled the client hears before it has sent its message.
 func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	id := f.StreamID
-	if id%2 != 1 || id <= c.ids {
-		return http2.ConnectionError(http2.ErrCodeProtocol) // a client's calls have odd and growing numbers, and no trailers
+	if !c.opens(id) {
+		return http2.ConnectionError(http2.ErrCodeProtocol) // calls have no trailers
 	}
-	c.ids = id
 	if f.Truncated {
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeFrameSize}
 	}
@@ -52,6 +51,8 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 // readHeaders fills in what a call's headers say. What it returns is the HTTP status, for a client that may not speak gRPC.
 func (c *conn) readHeaders(s *stream, f *http2.MetaHeadersFrame) (httpStatus int) {
 	var httpMethod, path, contentType string
+	var timeoutErr error
+	hosts, connection := 0, false
 	for _, h := range f.Fields {
 		switch h.Name {
 		case ":method":
@@ -65,18 +66,28 @@ func (c *conn) readHeaders(s *stream, f *http2.MetaHeadersFrame) (httpStatus int
 				s.encoding = h.Value
 			}
 		case "grpc-timeout":
-			timeout, err := parseTimeout(h.Value)
-			if err != nil {
-				s.fail(codes.Internal, "malformed grpc-timeout: %v", err)
-				return http.StatusBadRequest
-			}
+			var timeout time.Duration
+			timeout, timeoutErr = parseTimeout(h.Value)
 			s.deadline = time.Now().Add(timeout)
+		case "host":
+			hosts++
+		case "connection":
+			connection = true
 		}
 	}
 	switch method, known := c.server.cfg.Methods[path]; {
+	case hosts > 1:
+		s.fail(codes.Internal, "%d headers host, and there may be one", hosts)
+		return http.StatusBadRequest
+	case connection:
+		s.fail(codes.Internal, "HTTP/2 has no header connection")
+		return http.StatusBadRequest
 	case !isGRPC(contentType):
 		s.fail(codes.InvalidArgument, "invalid gRPC request content-type %q", contentType)
 		return http.StatusUnsupportedMediaType
+	case timeoutErr != nil:
+		s.fail(codes.Internal, "malformed grpc-timeout: %v", timeoutErr)
+		return http.StatusBadRequest
 	case httpMethod != http.MethodPost:
 		s.fail(codes.Internal, "the method is %q, and must be POST", httpMethod)
 		return http.StatusMethodNotAllowed

@@ -19,6 +19,8 @@ const (
 	pingWithoutCalls = 2 * time.Hour
 	maxPingStrikes   = 2
 	forever          = time.Duration(math.MaxInt64)
+	// leaveTimeout is how long a client may take to hear that it should begin no more calls.
+	leaveTimeout = 5 * time.Second
 	// ageSpread is by how much of it the age of a connection varies, so that clients which came together do not leave together.
 	ageSpread = 0.1
 )
@@ -43,25 +45,29 @@ func keepaliveDefaults(k keepalive.ServerParameters, e keepalive.EnforcementPoli
 	return k, e
 }
 
+// leavePing is sent behind the news that no more calls should be begun, and so answered when these have been heard.
+var leavePing = [8]byte{'l', 'e', 'a', 'v', 'i', 'n', 'g'}
+
 // keepaliver ends connections that are idle, old or dead, and those whose clients ask too often whether the server is alive. Except for
 // lastHeard, the connection's mutex guards it.
 type keepaliver struct {
-	lastHeard atomic.Int64 // Unix nanoseconds
+	lastHeard atomic.Int64 // nanoseconds since born: the time of day may be set back
+	born      time.Time    // never changed
 
 	timer     *time.Timer
 	stopped   bool
-	born      time.Time
 	maxAge    time.Duration
 	idleSince time.Time // zero while there are calls
 	pinged    time.Time // zero: no ping waits for its answer
 	aged      time.Time // when the connection was told to end for its age
+	left      time.Time // when it was told to end, for whatever reason
 
 	lastPing        time.Time // the client's
 	strikes         int
 	strikesForgiven bool // something was answered since
 }
 
-func (k *keepaliver) heard() { k.lastHeard.Store(time.Now().UnixNano()) }
+func (k *keepaliver) heard() { k.lastHeard.Store(int64(time.Since(k.born))) }
 
 func (k *keepaliver) stop() {
 	k.stopped = true
@@ -70,18 +76,20 @@ func (k *keepaliver) stop() {
 	}
 }
 
-func (c *conn) startKeepalive() {
+// begins notes the end of the handshake.
+func (c *conn) begins() {
 	k := &c.keepalive
 	k.heard()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	k.born = time.Now()
-	k.idleSince = k.born
+	c.ready = true
+	now := time.Now()
+	k.idleSince = now
 	k.maxAge = c.server.cfg.Keepalive.MaxConnectionAge
 	if k.maxAge < forever {
 		k.maxAge = time.Duration(float64(k.maxAge) * (1 + ageSpread*(2*rand.Float64()-1)))
 	}
-	k.timer = time.AfterFunc(c.tick(k.born), c.wake)
+	k.timer = time.AfterFunc(c.tick(now), c.wake)
 }
 
 // wake looks after the connection and sets the time at which to do so again.
@@ -107,19 +115,22 @@ func (c *conn) tick(now time.Time) time.Duration {
 		return true
 	}
 	if !k.idleSince.IsZero() && cfg.MaxConnectionIdle < forever && due(k.idleSince, cfg.MaxConnectionIdle) {
-		c.startDraining(http2.ErrCodeNo, "max_idle")
+		c.startDraining("max_idle")
 	}
 	if k.maxAge < forever && due(k.born, k.maxAge) {
 		if k.aged.IsZero() {
 			k.aged = now
-			c.startDraining(http2.ErrCodeNo, "max_age")
+			c.startDraining("max_age")
 		}
 		if cfg.MaxConnectionAgeGrace < forever && due(k.aged, cfg.MaxConnectionAgeGrace) {
 			_ = c.raw.Close()
 		}
 	}
-	heard := time.Unix(0, k.lastHeard.Load())
-	if k.pinged.Before(heard) {
+	if c.leaving && !c.draining && due(k.left, leaveTimeout) {
+		c.stopBeginning()
+	}
+	heard := k.born.Add(time.Duration(k.lastHeard.Load()))
+	if !heard.Before(k.pinged) {
 		k.pinged = time.Time{}
 	}
 	if k.pinged.IsZero() && due(heard, cfg.Time) {
@@ -138,11 +149,14 @@ func (c *conn) tick(now time.Time) time.Duration {
 
 // ping answers a client that asks whether the server is alive, or ends its connection when it asks too often.
 func (c *conn) ping(f *http2.PingFrame) error {
-	if f.IsAck() {
-		return nil
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if f.IsAck() {
+		if c.leaving && f.Data == leavePing {
+			c.stopBeginning()
+		}
+		return nil
+	}
 	c.output.pending = appendPing(c.output.pending, http2.FlagPingAck, f.Data)
 	k, now := &c.keepalive, time.Now()
 	least := c.server.cfg.Enforcement.MinTime

@@ -13,6 +13,7 @@ package unarygrpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -30,7 +31,7 @@ type Method struct {
 	// Handle takes a message, decompressed and borrowed until it returns. The context ends with the call's deadline, its
 	// cancellation or its connection. An error without a gRPC status is told as UNKNOWN. It runs in a goroutine of its own.
 	Handle func(ctx context.Context, message mem.BufferSlice) error
-	// Answer is the encoded message that answers every call without an error. Its length is the caller's flow control window at most.
+	// Answer is the encoded message that answers every call without an error, of MaxAnswerBytes at most.
 	Answer []byte
 }
 
@@ -60,6 +61,9 @@ type Config struct {
 }
 
 const (
+	// MaxAnswerBytes is the length of an Answer that fits a frame of any client's.
+	MaxAnswerBytes = maxFrame - prefixSize
+
 	defaultMaxMessage = 4 << 20
 	maxReadBuffer     = 64 << 10
 	// handshakeTimeout bounds how long a connection may take to say what it is.
@@ -81,8 +85,13 @@ type Server struct {
 	serving   sync.WaitGroup // the goroutines of connections
 }
 
-// New returns a server that serves nothing yet.
+// New returns a server that serves nothing yet. It panics when an Answer is too long.
 func New(cfg Config) *Server {
+	for name, m := range cfg.Methods {
+		if len(m.Answer) > MaxAnswerBytes {
+			panic(fmt.Sprintf("unarygrpc: the answer of %s has %d bytes, and must have %d at most", name, len(m.Answer), MaxAnswerBytes))
+		}
+	}
 	if cfg.MaxMessageBytes <= 0 {
 		cfg.MaxMessageBytes = defaultMaxMessage
 	}
@@ -177,7 +186,7 @@ func (s *Server) isStopped() bool {
 // GracefulStop accepts no more connections and calls, and returns when the calls under way have been answered.
 func (s *Server) GracefulStop() {
 	for _, c := range s.stop() {
-		c.drain()
+		go c.drain() // which waits for its client to read
 	}
 	s.serving.Wait()
 }

@@ -16,9 +16,10 @@ import (
 // prefixSize is what stands before a message: whether it is compressed, and its length.
 const prefixSize = 5
 
-// firstChunk is the buffer for the beginning of a message. What follows is read into buffers no larger than what has arrived
-// already, so that a client that announces much and sends little takes at most twice the memory of what it has sent.
-const firstChunk = 64 << 10
+// firstChunk is by how much the buffer for the beginning of a message may be larger than its first frame: 64 KiB when that is full. What
+// follows is read into buffers no larger than what has arrived already. So a client that announces much and sends little takes at most that
+// many times the memory of what it has sent.
+const firstChunk = 4
 
 // stream is one call. Until it begins, it belongs to the goroutine that reads the connection, and then to its own; what the
 // connection's mutex guards is marked.
@@ -43,6 +44,8 @@ type stream struct {
 
 	// Guarded by the connection's mutex.
 	begun      bool
+	answered   bool               // its answer waits for the client's windows
+	parked     bool               // for that of the connection, in conn.parked
 	cancel     context.CancelFunc // once it has begun
 	peerWindow int64              // what the client lets us send beyond the window of every call
 }
@@ -63,7 +66,7 @@ func (s *stream) read(r *bufio.Reader, n int, maxMessage int) error {
 		case s.missing == 0:
 			s.fail(codes.Internal, "a unary call has more than one message")
 		default:
-			b := s.space()
+			b := s.space(n)
 			step, err = io.ReadFull(r, b[:min(n, len(b))])
 			s.took(step)
 		}
@@ -92,10 +95,10 @@ func (s *stream) announce(maxMessage int) {
 
 func (s *stream) compressed() bool { return s.prefix[0] == 1 }
 
-// space returns the unfilled part of the message's last buffer.
-func (s *stream) space() []byte {
+// space returns the unfilled part of the message's last buffer. There are n bytes to read at least.
+func (s *stream) space(n int) []byte {
 	if s.chunk == nil {
-		s.chunk = s.buffers.Get(min(s.missing, max(firstChunk, s.message.Len())))
+		s.chunk = s.buffers.Get(min(s.missing, max(firstChunk*n, s.message.Len())))
 		s.filled = 0
 	}
 	return (*s.chunk)[s.filled:]
