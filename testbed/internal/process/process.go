@@ -37,6 +37,8 @@ type Process struct {
 	settings Settings
 	args     []string
 	log      *os.File
+	// patience is how long the end may take that SIGKILL brings.
+	patience time.Duration
 
 	mu     sync.Mutex // guards what is below
 	cmd    *exec.Cmd
@@ -47,6 +49,10 @@ type Process struct {
 // startTimeout is how long a child may take until it accepts connections.
 const startTimeout = 30 * time.Second
 
+// killTimeout is far beyond what the end of a killed process takes. One that hangs in the kernel, or that somebody traces, outlives it, and
+// the run goes on without it.
+const killTimeout = 10 * time.Second
+
 // Start expands the configuration, starts the process and waits until it is ready.
 func Start(settings Settings) (*Process, error) {
 	if err := os.MkdirAll(settings.Dir, 0o755); err != nil {
@@ -56,7 +62,7 @@ func Start(settings Settings) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{settings: settings}
+	p := &Process{settings: settings, patience: killTimeout}
 	replace := strings.NewReplacer("{config}", config, "{dir}", settings.Dir)
 	if settings.CPU >= 0 {
 		// Go cannot pin a child before it starts its threads; taskset does.
@@ -179,7 +185,7 @@ func (p *Process) PID() int {
 // Reload sends the signal that makes a Collector read its configuration again.
 func (p *Process) Reload() error { return syscall.Kill(p.PID(), syscall.SIGHUP) }
 
-// Kill ends the process and its group at once, as a crash would, and waits for its end.
+// Kill ends the process and its group at once, as a crash would, and waits for its end, though not for ever.
 func (p *Process) Kill() error {
 	p.mu.Lock()
 	pid, exited := p.cmd.Process.Pid, p.exited
@@ -192,8 +198,12 @@ func (p *Process) Kill() error {
 	if err := syscall.Kill(-pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
-	<-exited
-	return nil
+	select {
+	case <-exited:
+		return nil
+	case <-time.After(p.patience):
+		return fmt.Errorf("process %d did not end within %s of SIGKILL", pid, p.patience)
+	}
 }
 
 // Terminate asks the process to end. After timeout it is killed, which is an error.

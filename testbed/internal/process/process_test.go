@@ -94,6 +94,15 @@ func TestAStubbornProcessIsKilledAndReported(t *testing.T) {
 	require.ErrorContains(t, p.Terminate(time.Second), "killed")
 }
 
+func TestAProcessThatOutlivesItsKillIsNotWaitedForForever(t *testing.T) {
+	p := start(t, "serve")
+	real := p.exited
+	p.exited, p.patience = make(chan struct{}), 10*time.Millisecond // as if the kernel did not let go of it
+	require.ErrorContains(t, p.Kill(), "did not end within 10ms of SIGKILL")
+	<-real
+	p.exited = real
+}
+
 func TestAKilledProcessStartsAgain(t *testing.T) {
 	p := start(t, "serve")
 	first := p.PID()

@@ -39,8 +39,8 @@ func Goals(w io.Writer, benchmarks io.Reader, run *result.Report) error {
 	}
 	s := sources{benchmarks: read, run: run}
 	var rows [][]string
-	rows = append(rows, s.inProcess("none/1_spans", "calls/cpu-s", fmt.Sprintf("more than %.0f calls of one span a second and core, in process", goalCalls), goalCalls)...)
-	rows = append(rows, s.inProcess("none/500_spans", "spans/cpu-s", fmt.Sprintf("more than %.0f spans a second and core in calls of 500, in process", goalItems), goalItems)...)
+	rows = append(rows, s.inProcess("none/1_spans", "calls/cpu-s", "more than 210,000 calls of one span a second and core, in process", goalCalls)...)
+	rows = append(rows, s.inProcess("none/500_spans", "spans/cpu-s", "more than 1.38 million spans a second and core in calls of 500, in process", goalItems)...)
 	rows = append(rows, s.atRate()...)
 	rows = append(rows, s.network()...)
 	rows = append(rows, s.memory()...)
@@ -103,8 +103,7 @@ func (s *sources) inProcess(name, unit, asked string, goal float64) [][]string {
 	if !ok {
 		return nil
 	}
-	measured := fmt.Sprintf("%.0f (%.0f to %.0f)", found.Median, found.Min, found.Max)
-	return [][]string{row(asked, "decoded", "ThroughAdaptivebatch/"+name, measured, found.Median > goal)}
+	return [][]string{row(asked, "decoded", "ThroughAdaptivebatch/"+name, ranged(found, amount), found.Median > goal)}
 }
 
 // ours calls visit for each of our contenders in the cases whose names begin so.
@@ -128,7 +127,11 @@ func (s *sources) atRate() (rows [][]string) {
 		s.ours("resource-usage", func(c *result.Case, contender *result.Contender) {
 			text, goal := asked(contender)
 			found := contender.SpreadOf(of)
-			rows = append(rows, row(text, contender.Title, c.ID, ranged(found, format), found.Median < goal))
+			measured := ranged(found, format)
+			if baseline := c.BaselineContender(); baseline != nil { // which tells a busy machine from a slow Collector
+				measured += "; " + baseline.Title + ": " + format(baseline.SpreadOf(of).Median)
+			}
+			rows = append(rows, row(text, contender.Title, c.ID, measured, found.Median < goal))
 		})
 	}
 	add(func(*result.Contender) (string, float64) {
@@ -188,4 +191,11 @@ func ranged(s result.Spread, format func(float64) string) string {
 		return format(s.Median)
 	}
 	return fmt.Sprintf("%s (%s to %s)", format(s.Median), format(s.Min), format(s.Max))
+}
+
+func amount(v float64) string {
+	if v >= 1e6 {
+		return fmt.Sprintf("%.2f million", v/1e6)
+	}
+	return fmt.Sprintf("%d,%03d", int(v)/1000, int(v)%1000)
 }

@@ -31,7 +31,7 @@ func one(name string, m result.Measurement) result.Contender {
 }
 
 func TestGoalsAreJudgedEachByItsOwnFigure(t *testing.T) {
-	stock := one("stock-batch", result.Measurement{PeakAnonymous: 100 << 20, WireBytesPerItem: 100})
+	stock := one("stock-batch", result.Measurement{PeakAnonymous: 100 << 20, PeakRSS: 50e6, WireBytesPerItem: 100})
 	good := result.Measurement{
 		Latency: result.Latency{P99: 14 * time.Millisecond}, PeakRSS: 99e6, PeakAnonymous: 69 << 20, CPUCores: 0.049, WireBytesPerItem: 100,
 	}
@@ -47,14 +47,14 @@ func TestGoalsAreJudgedEachByItsOwnFigure(t *testing.T) {
 		asked("cpu-per-item/traces/items=100/gzip", "gzip", stock, one("ours", loose), one("ours-bytes", packed)),
 	}}))
 	for _, row := range []string{
-		"| more than 210000 calls of one span a second and core, in process | decoded | ThroughAdaptivebatch/none/1_spans | 220000 (200000 to 230000) | yes |",
-		"| decoded | ThroughAdaptivebatch/none/500_spans | 1000000 (1000000 to 1000000) | **no** |",
-		"| P99 below 15 ms at 15,000 items a second | the ours | resource-usage | 16ms | **no** |",
-		"| the ours-bytes | resource-usage | 14ms | yes |",
-		"| there, less than 100 MB of resident memory | the ours | resource-usage | 101 MB | **no** |",
-		"| the ours-bytes | resource-usage | 99 MB | yes |",
-		"| there, less than 12 % of a core | the ours | resource-usage | 13.0 % | **no** |",
-		"| there, less than 5 % of a core on the byte path | the ours-bytes | resource-usage | 4.9 % | yes |",
+		"| more than 210,000 calls of one span a second and core, in process | decoded | ThroughAdaptivebatch/none/1_spans | 220,000 (200,000 to 230,000) | yes |",
+		"| decoded | ThroughAdaptivebatch/none/500_spans | 1.00 million | **no** |",
+		"| P99 below 15 ms at 15,000 items a second | the ours | resource-usage | 16ms; the stock-batch: 0s | **no** |",
+		"| the ours-bytes | resource-usage | 14ms; the stock-batch: 0s | yes |",
+		"| there, less than 100 MB of resident memory | the ours | resource-usage | 101 MB; the stock-batch: 50 MB | **no** |",
+		"| the ours-bytes | resource-usage | 99 MB; the stock-batch: 50 MB | yes |",
+		"| there, less than 12 % of a core | the ours | resource-usage | 13.0 %; the stock-batch: 0.0 % | **no** |",
+		"| there, less than 5 % of a core on the byte path | the ours-bytes | resource-usage | 4.9 %; the stock-batch: 0.0 % | yes |",
 		"| 65 to 75 % less network | the ours | cpu-per-item/traces/items=100/gzip | 64 % less | **no** |",
 		"| the ours-bytes | cpu-per-item/traces/items=100/gzip | 66 % less | yes |",
 		"| 30 to 50 % less memory than the stock Collector | the ours | cpu-per-item/traces/items=100/none | 29 % less (29 to 29) | **no** |",
@@ -62,7 +62,7 @@ func TestGoalsAreJudgedEachByItsOwnFigure(t *testing.T) {
 	} {
 		assert.Contains(t, b.String(), row)
 	}
-	assert.NotContains(t, b.String(), "stock-batch |")
+	assert.NotContains(t, b.String(), "| the stock-batch |")
 
 	require.ErrorContains(t, Goals(&b, strings.NewReader(""), &result.Report{}), "neither")
 }
