@@ -35,8 +35,11 @@ func (payloadCodec) Unmarshal(data mem.BufferSlice, v any) error {
 		return nil // the common answer: everything was accepted
 	}
 	parsed, err := parseResponse(data.Materialize())
+	if err != nil {
+		parsed = unreadable(err) // an error would give up what the backend has accepted
+	}
 	*response = parsed
-	return err
+	return nil
 }
 
 // declaredCompressor tells gRPC under which name a payload was compressed that it gets compressed already.

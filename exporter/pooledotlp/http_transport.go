@@ -220,7 +220,7 @@ func (t *httpTransport) readAnswer(answer *http.Response, body []byte) partialSu
 		p, err = parseJSONResponse(body, t.signal)
 	}
 	if err != nil {
-		return partialSuccess{message: fmt.Sprintf("the answer's body is not readable: %v", err)}
+		return unreadable(err)
 	}
 	return p
 }

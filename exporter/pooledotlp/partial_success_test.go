@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc/mem"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
@@ -61,6 +62,13 @@ func TestABackendCannotRejectMoreThanItWasSentNorLessThanNothing(t *testing.T) {
 	}
 	assert.EqualValues(t, 5, sumOf(t, tel, "otelcol_exporter_pooledotlp_dropped_items"))
 	assert.EqualValues(t, 5, sumOf(t, tel, "otelcol_exporter_pooledotlp_items"))
+}
+
+func TestAnAnswerThatCannotBeReadIsNoFailure(t *testing.T) {
+	var response partialSuccess
+	require.NoError(t, payloadCodec{}.Unmarshal(mem.BufferSlice{mem.SliceBuffer{0x0a, 0xff}}, &response))
+	assert.Contains(t, response.message, "the answer's body is not readable")
+	assert.Zero(t, response.rejected)
 }
 
 func TestThePartialSuccessLogSumsUpWhatItDidNotSay(t *testing.T) {
@@ -113,6 +121,7 @@ func FuzzParseResponse(f *testing.F) {
 	f.Add(b)
 	f.Add([]byte{0x0a, 0x02, 0x08, 0x01, 0x0a, 0x03, 0x12, 0x01, 'x'})
 	f.Add([]byte{0x0a, 0xff})
+	f.Add([]byte("C00")) // a group that is not closed
 	f.Fuzz(func(t *testing.T, b []byte) {
 		want := ptraceotlp.NewExportResponse()
 		if want.UnmarshalProto(b) != nil {

@@ -3,6 +3,7 @@ package pooledotlp
 import (
 	"context"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,14 +11,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/exporter/xexporter"
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/pdata/pprofile/pprofileotlp"
+	"go.opentelemetry.io/collector/processor/processortest"
+	"go.opentelemetry.io/collector/processor/xprocessor"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch"
 )
 
 // functions counts the samples by process, innermost function, and type.
@@ -167,6 +172,35 @@ func TestProfilesGoThroughTheQueue(t *testing.T) {
 			assert.EqualValues(t, 100, arrived.Load())
 			assert.Equal(t, c.requests, requests.Load())
 			assert.Zero(t, e.(profilesExporter).pooled.Stats().InUse)
+		})
+	}
+}
+
+// Behind adaptivebatch the processor joins them, and divides what is too large by caller.
+func TestProfilesGoThroughAdaptivebatch(t *testing.T) {
+	for name, c := range map[string]struct {
+		most     int
+		requests int64
+	}{"joined": {100, 1}, "too large together": {10, 10}} {
+		t.Run(name, func(t *testing.T) {
+			url, arrived, requests := startProfilesBackend(t, c.most)
+			e := newProfilesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), newConfig(t, map[string]any{
+				"endpoint": url, "protocol": "http/protobuf", "compression": "none",
+			}))
+			startComponent(t, e, componenttest.NewNopHost())
+			factory := adaptivebatch.NewFactory().(xprocessor.Factory)
+			cfg := factory.CreateDefaultConfig()
+			require.NoError(t, confmap.NewFromStringMap(map[string]any{"adaptive": false, "send_batch_size": 100, "timeout": "1h"}).Unmarshal(cfg))
+			batch, err := factory.CreateProfiles(context.Background(), processortest.NewNopSettings(factory.Type()), cfg, e)
+			require.NoError(t, err)
+			startComponent(t, batch, componenttest.NewNopHost())
+			var callers sync.WaitGroup
+			for range 10 {
+				callers.Go(func() { assert.NoError(t, batch.ConsumeProfiles(context.Background(), samples("a", 10))) })
+			}
+			callers.Wait()
+			assert.EqualValues(t, 100, arrived.Load())
+			assert.Equal(t, c.requests, requests.Load())
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.uber.org/zap"
@@ -442,4 +443,25 @@ func TestAStorageThatIsNotThereIsTheQueuesToReport(t *testing.T) {
 	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), cfg)
 	require.ErrorContains(t, e.Start(context.Background(), componenttest.NewNopHost()), "no storage client extension found")
 	require.NoError(t, e.Shutdown(context.Background()))
+}
+
+// What is accepted for the disk can be read from it.
+func TestWhatCouldNotBeReadAgainIsRefused(t *testing.T) {
+	backend := newCounting()
+	disk := &memoryStorage{data: map[string][]byte{}}
+	e := newTracesExporter(t, exportertest.NewNopSettings(NewFactory().Type()), newConfig(t, map[string]any{
+		"endpoint": startBackend(t, backend.export), "sending_queue": map[string]any{"storage": "file_storage"},
+	}))
+	startComponent(t, e, storageHost(disk))
+	deep := spans(1)
+	value := deep.ResourceSpans().At(0).Resource().Attributes().PutEmpty("deep")
+	for range 6000 { // two messages each
+		value = value.SetEmptySlice().AppendEmpty()
+	}
+	err := e.ConsumeTraces(context.Background(), deep)
+	require.ErrorContains(t, err, "nested deeper than 10000")
+	assert.True(t, consumererror.IsPermanent(err))
+	require.NoError(t, e.ConsumeTraces(context.Background(), spans(3)))
+	require.Eventually(t, func() bool { return backend.total() == 3 && !hasItems(disk) }, 10*time.Second, time.Millisecond)
+	assert.Zero(t, e.(tracesExporter).pooled.Stats().InUse)
 }

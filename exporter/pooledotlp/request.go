@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
@@ -188,9 +189,14 @@ type queueEncoding struct {
 	undecodable func(error)
 }
 
-// Marshal returns the record of a request and of what the Collector keeps of its context.
+// Marshal returns the record of a request and of what the Collector keeps of its context. What could not be read again is refused
+// now, while its sender can still be told: pdata accepts values that are nested more deeply than wire.Check does.
 func (e queueEncoding) Marshal(ctx context.Context, r xexporterhelper.Request) ([]byte, error) {
-	return encodeRecord(ctx, e.signal, r.(*request).wire)
+	w := r.(*request).wire
+	if _, err := wire.Check(e.signal, w.Buffers()); err != nil {
+		return nil, consumererror.NewPermanent(err)
+	}
+	return encodeRecord(ctx, e.signal, w)
 }
 
 // Unmarshal reads a record. Its result is released by the queue.

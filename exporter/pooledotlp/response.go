@@ -1,6 +1,9 @@
 package pooledotlp
 
 import (
+	"fmt"
+
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -20,7 +23,8 @@ const (
 	fieldErrorMessage   = 2
 )
 
-// parseResponse reads an export response. Decoding it by hand serves all signals at once; unknown fields are skipped.
+// parseResponse reads an export response. Decoding it by hand serves all signals at once; unknown fields are skipped. What it does not
+// understand is left to pdata, which takes groups that are not closed.
 func parseResponse(b []byte) (partialSuccess, error) {
 	var p partialSuccess
 	err := eachField(b, func(number protowire.Number, kind protowire.Type, value []byte) error {
@@ -33,7 +37,19 @@ func parseResponse(b []byte) (partialSuccess, error) {
 		}
 		return eachField(message, p.readField)
 	})
-	return p, err
+	if err == nil {
+		return p, nil
+	}
+	r := ptraceotlp.NewExportResponse()
+	if r.UnmarshalProto(b) != nil {
+		return partialSuccess{}, err
+	}
+	return partialSuccess{r.PartialSuccess().RejectedSpans(), r.PartialSuccess().ErrorMessage()}, nil
+}
+
+// unreadable is the answer to a success whose body cannot be read: the backend has the data, so it is no failure.
+func unreadable(err error) partialSuccess {
+	return partialSuccess{message: fmt.Sprintf("the answer's body is not readable: %v", err)}
 }
 
 func (p *partialSuccess) readField(number protowire.Number, kind protowire.Type, value []byte) error {
