@@ -277,7 +277,7 @@ func (c *Controller) deadline(o Observation) {
 		return
 	}
 	to := deadlineShrink * n
-	if a, b, ok := c.model.fit(); ok && b > 0 {
+	if a, b, ok := c.model.fit(); ok && b > 0 && a < seconds/2 { // else no size is small enough
 		to = min(to, deadlineShare*(seconds-a)/b)
 	}
 	if c.ceiling.lower(max(1, to), o.Now) {
