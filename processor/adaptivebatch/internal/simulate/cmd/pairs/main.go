@@ -120,35 +120,33 @@ func compare(file, quantile string, w io.Writer) error {
 	if err := json.Unmarshal(content, &measured); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	fmt.Fprint(w, "| Load, backend |")
+	table, rule := "| Load, backend |", "| --- |"
 	for _, c := range contenders {
-		fmt.Fprintf(w, " %s |", c.name)
+		table += " " + c.name + " |"
+		rule += " ---: |"
 	}
-	fmt.Fprint(w, " Same rank |\n| --- |")
-	for range contenders {
-		fmt.Fprint(w, " ---: |")
-	}
-	fmt.Fprintln(w, " --- |")
+	table += " Same rank |\n" + rule + " --- |\n"
 	agree := true
 	for _, one := range cases {
 		pair := find(one.load, one.backend)
+		table += "| " + pair.Name() + " |"
 		var simulated, real []time.Duration
 		for _, c := range contenders {
 			took, ok := measured.latency(one.scenario, c.name, quantile)
 			if !ok {
 				return fmt.Errorf("%s: no measurement of %s with %s", file, one.scenario, c.name)
 			}
-			real = append(real, took)
 			r := simulate.Run(pair, c.cfg, simulate.Options{Seed: simulate.Seed})
-			simulated = append(simulated, latency{r.P50, r.P99}.of(quantile))
+			expected := latency{r.P50, r.P99}.of(quantile)
+			simulated, real = append(simulated, expected), append(real, took)
+			table += fmt.Sprintf(" %s / %s |", rounded(expected), rounded(took))
 		}
 		same := sameRank(simulated, real)
 		agree = agree && same
-		fmt.Fprintf(w, "| %s |", pair.Name())
-		for i := range contenders {
-			fmt.Fprintf(w, " %s / %s |", rounded(simulated[i]), rounded(real[i]))
-		}
-		fmt.Fprintf(w, " %s |\n", map[bool]string{true: "yes", false: "no"}[same])
+		table += map[bool]string{true: " yes |\n", false: " no |\n"}[same]
+	}
+	if _, err := io.WriteString(w, table); err != nil {
+		return err
 	}
 	if !agree {
 		return errRank
