@@ -63,7 +63,7 @@ func TestWhereSlotsAreScarceABatchWaitsLonger(t *testing.T) {
 	w := Waiting{Items: 5, Held: -1, Timeout: time.Second}
 	assert.Equal(t, 2*time.Millisecond, a.Wait(now, w, d), "all slots are free")
 	w.InFlight = InFlight{Exports: 3, Retrying: 1}
-	assert.Equal(t, 2*time.Millisecond*(4+scarce)/4, a.Wait(now, w, d), "half of them are")
+	assert.Equal(t, 6500*time.Microsecond, a.Wait(now, w, d), "half of them are")
 	d.Cap = 64
 	assert.Equal(t, 2*time.Millisecond, a.Wait(now, w, d), "the backend may well work on more")
 }

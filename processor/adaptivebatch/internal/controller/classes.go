@@ -1,14 +1,20 @@
 package controller
 
 import (
+	"iter"
 	"math"
+	"math/bits"
 	"time"
 )
 
 // classes knows what requests of about the same number of items took, with about as many in flight, each class for itself. A
 // straight line is a good guess between the sizes that were seen, and a bad one beyond: a backend may take many times longer for
 // an item above some size. And what looks like that may be queueing, unless smaller requests did not queue as much.
-type classes [sizeClasses][flightClasses]class
+type classes struct {
+	of [sizeClasses][flightClasses]class
+	// sizes and flights have a bit for each that was seen: they are few, and every request looks at all of them.
+	sizes, flights uint64
+}
 
 // class sums up the requests of one class, weighted and decayed like those of the model.
 type class struct {
@@ -46,12 +52,26 @@ func flightClass(inFlight int) int {
 	return min(flightClasses-1, int(math.Log2(float64(max(1, inFlight)))))
 }
 
+// each yields the numbers of the bits that are set, from the lowest.
+func each(set uint64) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for ; set != 0; set &= set - 1 {
+			if !yield(bits.TrailingZeros64(set)) {
+				return
+			}
+		}
+	}
+}
+
 // smallestOf returns the number of items at which a class begins.
 func smallestOf(class int) float64 { return math.Exp2(float64(class) / 2) }
 
 func (c *classes) observe(o Observation, weight float64) {
 	items, seconds := float64(o.Items), o.Latency.Seconds()
-	k := &c[sizeClass(items)][flightClass(o.Among)]
+	size, flight := sizeClass(items), flightClass(o.Among)
+	c.sizes |= 1 << size
+	c.flights |= 1 << flight
+	k := &c.of[size][flight]
 	k.weight = k.weight*classKeep + weight
 	k.items = k.items*classKeep + weight*items
 	k.seconds = k.seconds*classKeep + weight*seconds
@@ -66,9 +86,10 @@ func (c *classes) observe(o Observation, weight float64) {
 
 // scale corrects all that is remembered by a factor.
 func (c *classes) scale(by float64) {
-	for i := range c {
-		for j := range c[i] {
-			c[i][j].seconds *= by
+	for i := range c.of {
+		for j := range c.of[i] {
+			c.of[i][j].seconds *= by
+			c.of[i][j].fastest *= by
 		}
 	}
 }
@@ -77,7 +98,7 @@ func (c *classes) scale(by float64) {
 // them were seen.
 func (c *classes) mean(items float64) (meanItems, seconds float64, known bool) {
 	var sum class
-	for _, k := range &c[sizeClass(items)] {
+	for _, k := range &c.of[sizeClass(items)] {
 		sum.weight += k.weight
 		sum.items += k.items
 		sum.seconds += k.seconds
@@ -94,11 +115,11 @@ func (c *classes) mean(items float64) (meanItems, seconds float64, known bool) {
 // size, so it does not change this number, while the line through all requests takes it for a price of items where larger requests were
 // sent when more were in flight.
 func (c *classes) paidOff(now time.Time) (items float64, ok bool) {
-	for flight := range flightClasses {
+	for flight := range each(c.flights) {
 		var w, x, y, xx, xy float64
 		smallest, largest := math.Inf(1), 0.0
-		for size := range c {
-			k := &c[size][flight]
+		for size := range each(c.sizes) {
+			k := &c.of[size][flight]
 			if k.seen < classSeen || now.Sub(k.at) > classAge {
 				continue
 			}
@@ -127,14 +148,14 @@ func (c *classes) paidOff(now time.Time) (items float64, ok bool) {
 // in flight, and the largest size at which it does not; it is known if there is anything to compare with.
 func (c *classes) tooDear(items float64, inFlight int) (upTo float64, dearer, known bool) {
 	size, flight := sizeClass(items), flightClass(inFlight)
-	k := &c[size][flight]
+	k := &c.of[size][flight]
 	if k.seen < classSeen {
 		return 0, false, false
 	}
 	bearable := k.fastest / dear
-	for i := range size {
-		for j := range c[i] {
-			s := &c[i][j]
+	for i := range each(c.sizes & (1<<size - 1)) {
+		for j := range each(c.flights) {
+			s := &c.of[i][j]
 			if s.seen < classSeen {
 				continue
 			}

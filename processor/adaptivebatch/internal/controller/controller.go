@@ -236,7 +236,7 @@ func (c *Controller) accepted(o Observation) {
 	c.avoidDear(o)
 	if paidOff, ok := c.model.paidOff(); ok {
 		c.kneeKnown, c.paidOff = true, paidOff
-		c.target += targetStep * (kneeFactor*paidOff - c.target)
+		c.target = min(c.target+targetStep*(kneeFactor*paidOff-c.target), math.MaxInt32)
 		if c.reason == Start {
 			c.reason = Knee
 		}
@@ -260,7 +260,7 @@ func (c *Controller) avoidDear(o Observation) {
 		c.suspect = suspect{items: o.Items, at: o.Now}
 	case !o.Now.Add(-o.Latency).Before(c.suspect.at):
 		c.suspect = suspect{}
-		if c.join.lower(upTo, o.Now) {
+		if c.join.lower(max(upTo, float64(c.cfg.MinItems)), o.Now) {
 			c.reason = Dear
 		}
 	}
@@ -277,7 +277,7 @@ func (c *Controller) deadline(o Observation) {
 		return
 	}
 	to := deadlineShrink * n
-	if a, b, ok := c.model.fit(); ok && b > 0 {
+	if a, b, ok := c.model.fit(); ok && b > 0 && a < seconds/2 { // else no size is small enough
 		to = min(to, deadlineShare*(seconds-a)/b)
 	}
 	if c.ceiling.lower(max(1, to), o.Now) {
@@ -317,11 +317,11 @@ func (c *Controller) decide() {
 // explore keeps a decision to sizes that have been seen to work. Larger ones are tried in steps, and few at once: they may take many
 // times longer than a straight line says, or be refused.
 func (c *Controller) explore(d *Decision) {
-	known := max(c.cfg.StartItems, int(c.model.wellKnown))
+	known := max(c.cfg.StartItems, c.cfg.MinItems, int(c.model.wellKnown))
 	switch {
 	case c.suspect.items > 0:
 		d.Full = 0
-		known = min(known, c.suspect.items)
+		known = max(c.cfg.MinItems, min(known, c.suspect.items))
 	case d.Full > extrapolation*known:
 		d.Full = 0 // it may turn out to gain from growing further
 		known *= exploration

@@ -119,6 +119,21 @@ func TestALongQueueIsDividedForTheLeastTime(t *testing.T) {
 	assert.Equal(t, 2000, d.Size(10_000), "nothing is known")
 }
 
+func TestTheTargetIsNeverBelowItsMinimumForWhatIsDear(t *testing.T) {
+	cfg := adaptive()
+	cfg.StartItems, cfg.MinItems, cfg.MaxItems = 1, 50, 0
+	c := New(cfg)
+	assert.GreaterOrEqual(t, c.Decision().Join, 50)
+	c.model.at = epoch
+	burst(c, classSeen, 10, 8, time.Millisecond)
+	for range 4 * classSeen {
+		burst(c, 1, 60, 8, time.Second)
+		assert.GreaterOrEqual(t, c.Decision().Target, 50)
+		assert.GreaterOrEqual(t, c.Decision().Join, c.Decision().Target)
+	}
+	assert.Equal(t, Dear, c.Decision().Reason)
+}
+
 func TestRequestsOfOneSizeSayNothingAboutTheKnee(t *testing.T) {
 	c := New(adaptive())
 	for range 100 {

@@ -140,7 +140,7 @@ func TestAFewSlowRequestsCloseNoSlots(t *testing.T) {
 	for i := range 10 * roundSize {
 		at = at.Add(time.Millisecond)
 		latency := 10 * time.Millisecond
-		if i%(roundSize/outliers) == 0 {
+		if i%8 == 0 {
 			latency = 300 * time.Millisecond // the machine was busy
 		}
 		c.Observe(Observation{

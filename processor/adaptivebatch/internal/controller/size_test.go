@@ -46,6 +46,16 @@ func TestAMissedDeadlineLeavesRoomForChance(t *testing.T) {
 	assert.Equal(t, startCap, c.Decision().Cap, "the number in flight is innocent")
 }
 
+func TestADeadlineThatNoSizeMeetsDoesNotMakeBatchesTiny(t *testing.T) {
+	c := New(adaptive())
+	feed(c, 190*time.Millisecond, 100*time.Microsecond, around(100, 50, 100, 150)...)
+	c.Observe(Observation{
+		Attempt:  attempt.Attempt{Items: 150, Latency: 200 * time.Millisecond, Outcome: attempt.DeadlineExceeded},
+		InFlight: 1, Now: c.model.at,
+	})
+	assert.Equal(t, 105, c.Decision().Ceiling)
+}
+
 // burst lets the controller see requests of one size, all sent among so many.
 func burst(c *Controller, n, items, among int, took time.Duration) {
 	for range n {

@@ -23,6 +23,8 @@ type Backend struct {
 	TooLarge int
 	// Deadline is how long the exporter waits for an answer; 0: forever.
 	Deadline time.Duration
+	// Slow is the part of the requests that take slowFactor times longer, whatever their size: the machine was busy.
+	Slow float64
 	// AtOnce: a queue between answers every request at once.
 	AtOnce bool
 }
@@ -49,6 +51,8 @@ var Backends = []Backend{
 const (
 	// noise is the standard deviation of the logarithm of a latency.
 	noise = 0.2
+	// slowFactor is how many times longer a slow request takes.
+	slowFactor = 20
 	// atOnce is what it takes to put a batch into a queue.
 	atOnce = 10 * us
 	// failure is how fast a request is refused.
@@ -85,6 +89,9 @@ func (s *server) takes(n int) time.Duration {
 	mean := float64(b.Fixed) + float64(n)*float64(b.PerItem)
 	if b.Knee > 0 && n > b.Knee {
 		mean += float64(n-b.Knee) * float64(b.BeyondKnee)
+	}
+	if b.Slow > 0 && s.rng.Float64() < b.Slow {
+		mean *= slowFactor
 	}
 	return time.Duration(mean * math.Exp(noise*s.rng.NormFloat64()))
 }

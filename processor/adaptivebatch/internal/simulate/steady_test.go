@@ -75,3 +75,30 @@ func TestStepsAreFollowed(t *testing.T) {
 		assert.LessOrEqual(t, float64(adaptive.P99), 1.5*float64(best.Result.P99), p.Name())
 	}
 }
+
+// TestABusyMachineMakesNothingSlower: where some requests take much longer for reasons that have nothing to do with their size or
+// number, batches stay as good as those fixed ones that are best otherwise.
+func TestABusyMachineMakesNothingSlower(t *testing.T) {
+	skipUnderRace(t)
+	busy := &Backend{Name: "busy", Fixed: 1 * ms, PerItem: 1 * us, Servers: 64, Slow: 0.05}
+	for name, size := range map[string]int{"low": 10, "high": 100, "500 waiting": 10} {
+		p := Pair{find(t, name), busy}
+		best := Run(p, Fixed{size, 5 * ms, 64}.Config(), Options{Seed: Seed})
+		adaptive := Run(p, Adaptive(), Options{Seed: Seed})
+		assert.LessOrEqual(t, float64(adaptive.P99), 1.25*float64(best.P99), name)
+		assert.LessOrEqual(t, float64(adaptive.P50), 1.25*float64(best.P50), name)
+		assert.GreaterOrEqual(t, float64(adaptive.Answered), 0.95*float64(best.Answered), name)
+		t.Logf("%s: P50 %s (fixed: %s), P99 %s (%s), answered %d (%d)", name, adaptive.P50, best.P50, adaptive.P99, best.P99, adaptive.Answered, best.Answered)
+	}
+}
+
+func find(t *testing.T, name string) *Load {
+	t.Helper()
+	for i := range Loads {
+		if Loads[i].Name == name {
+			return &Loads[i]
+		}
+	}
+	t.Fatalf("no load is called %q", name)
+	return nil
+}

@@ -1,5 +1,5 @@
-// Command pairs compares what the simulator says of eight pairs with what the testbed has measured of them with real processes. Its
-// argument is the testbed's report.json of
+// Command pairs compares what the simulator says of eight pairs with what the testbed has measured of them with real processes, by the
+// median, or with -quantile p99 by the P99, which on a machine that has other work says more about that. Its argument is the testbed's report.json of
 //
 //	cd testbed && go run ./cmd/testbed run -contenders-file peers/contenders-batching.yaml \
 //	  -contenders adaptive,fixed-10x5ms,fixed-100x50ms,fixed-1000x200ms pairs
@@ -8,6 +8,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -48,6 +49,18 @@ const (
 	clearly = 1.5
 )
 
+type latency struct {
+	P50 time.Duration `json:"p50_ns"`
+	P99 time.Duration `json:"p99_ns"`
+}
+
+func (l latency) of(quantile string) time.Duration {
+	if quantile == "p99" {
+		return l.P99
+	}
+	return l.P50
+}
+
 // report is what is needed of the testbed's report.
 type report struct {
 	Cases []struct {
@@ -55,16 +68,14 @@ type report struct {
 		Contenders []struct {
 			Name   string `json:"name"`
 			Rounds []struct {
-				Latency struct {
-					P99 time.Duration `json:"p99_ns"`
-				} `json:"latency"`
+				Latency latency `json:"latency"`
 			} `json:"rounds"`
 		} `json:"contenders"`
 	} `json:"cases"`
 }
 
-// p99 returns the median of the rounds.
-func (r *report) p99(scenario, contender string) (time.Duration, bool) {
+// latency returns the median of the rounds.
+func (r *report) latency(scenario, contender, quantile string) (time.Duration, bool) {
 	for _, c := range r.Cases {
 		if c.ID != scenario {
 			continue
@@ -75,7 +86,7 @@ func (r *report) p99(scenario, contender string) (time.Duration, bool) {
 			}
 			var all []time.Duration
 			for _, round := range one.Rounds {
-				all = append(all, round.Latency.P99)
+				all = append(all, round.Latency.of(quantile))
 			}
 			slices.Sort(all)
 			return all[len(all)/2], true
@@ -85,11 +96,13 @@ func (r *report) p99(scenario, contender string) (time.Duration, bool) {
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: pairs REPORT.json")
+	quantile := flag.String("quantile", "p50", "what is compared: p50 or p99")
+	flag.Parse()
+	if flag.NArg() != 1 || *quantile != "p50" && *quantile != "p99" {
+		fmt.Fprintln(os.Stderr, "usage: pairs [-quantile p50|p99] REPORT.json")
 		os.Exit(2)
 	}
-	if err := compare(os.Args[1], os.Stdout); err != nil {
+	if err := compare(flag.Arg(0), *quantile, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "pairs:", err)
 		os.Exit(1)
 	}
@@ -98,7 +111,7 @@ func main() {
 // errRank is returned where the two do not agree.
 var errRank = errors.New("simulator and testbed do not rank the configurations of every pair the same")
 
-func compare(file string, w io.Writer) error {
+func compare(file, quantile string, w io.Writer) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return err
@@ -107,34 +120,33 @@ func compare(file string, w io.Writer) error {
 	if err := json.Unmarshal(content, &measured); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	fmt.Fprint(w, "| Load, backend |")
+	table, rule := "| Load, backend |", "| --- |"
 	for _, c := range contenders {
-		fmt.Fprintf(w, " %s |", c.name)
+		table += " " + c.name + " |"
+		rule += " ---: |"
 	}
-	fmt.Fprint(w, " Same rank |\n| --- |")
-	for range contenders {
-		fmt.Fprint(w, " ---: |")
-	}
-	fmt.Fprintln(w, " --- |")
+	table += " Same rank |\n" + rule + " --- |\n"
 	agree := true
 	for _, one := range cases {
 		pair := find(one.load, one.backend)
+		table += "| " + pair.Name() + " |"
 		var simulated, real []time.Duration
 		for _, c := range contenders {
-			p99, ok := measured.p99(one.scenario, c.name)
+			took, ok := measured.latency(one.scenario, c.name, quantile)
 			if !ok {
 				return fmt.Errorf("%s: no measurement of %s with %s", file, one.scenario, c.name)
 			}
-			real = append(real, p99)
-			simulated = append(simulated, simulate.Run(pair, c.cfg, simulate.Options{Seed: simulate.Seed}).P99)
+			r := simulate.Run(pair, c.cfg, simulate.Options{Seed: simulate.Seed})
+			expected := latency{r.P50, r.P99}.of(quantile)
+			simulated, real = append(simulated, expected), append(real, took)
+			table += fmt.Sprintf(" %s / %s |", rounded(expected), rounded(took))
 		}
 		same := sameRank(simulated, real)
 		agree = agree && same
-		fmt.Fprintf(w, "| %s |", pair.Name())
-		for i := range contenders {
-			fmt.Fprintf(w, " %s / %s |", rounded(simulated[i]), rounded(real[i]))
-		}
-		fmt.Fprintf(w, " %s |\n", map[bool]string{true: "yes", false: "no"}[same])
+		table += map[bool]string{true: " yes |\n", false: " no |\n"}[same]
+	}
+	if _, err := io.WriteString(w, table); err != nil {
+		return err
 	}
 	if !agree {
 		return errRank

@@ -54,5 +54,5 @@ func TestAReportWithoutAPairIsRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report.json")
 	content := fmt.Sprintf(`{"cases":[{"id":%q,"contenders":[]}]}`, cases[0].scenario)
 	require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
-	assert.ErrorContains(t, compare(file, &bytes.Buffer{}), "no measurement of "+cases[0].scenario+" with adaptive")
+	assert.ErrorContains(t, compare(file, "p50", &bytes.Buffer{}), "no measurement of "+cases[0].scenario+" with adaptive")
 }
