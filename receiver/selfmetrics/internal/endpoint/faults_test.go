@@ -284,9 +284,11 @@ func FuzzDecode(f *testing.F) {
 				t.Fatal(err)
 			}
 			figs := r.read(&e, time.Unix(int64(1000+i), 0))
-			for key, v := range figs.values {
-				if key.role.isCounter() && !(v >= 0) {
-					t.Fatalf("rate %v of %+v", v, key)
+			for role, values := range figs.values {
+				for key, v := range values {
+					if role.isCounter() && !(v >= 0) {
+						t.Fatalf("rate %v of %+v", v, key)
+					}
 				}
 			}
 			for key, b := range figs.durations {

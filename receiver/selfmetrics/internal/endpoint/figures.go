@@ -20,15 +20,24 @@ type key struct {
 
 // figures are what one scrape tells. What the endpoint does not report, or what has no increase yet, is not in the maps.
 type figures struct {
-	values    map[key]float64 // gauges as they are, counters as increase per second
+	values    map[role]map[key]float64 // gauges as they are, counters as increase per second
 	durations map[key]*window.Buckets
+}
+
+func (f figures) add(k key, v float64) {
+	byKey := f.values[k.role]
+	if byKey == nil {
+		byKey = make(map[key]float64)
+		f.values[k.role] = byKey
+	}
+	byKey[k] += v
 }
 
 // reader turns expositions into figures. It remembers counters between scrapes, and is not safe for concurrent use.
 type reader struct{ window *window.Window }
 
 func (r *reader) read(e *exposition, now time.Time) figures {
-	figs := figures{values: make(map[key]float64), durations: make(map[key]*window.Buckets)}
+	figs := figures{values: make(map[role]map[key]float64), durations: make(map[key]*window.Buckets)}
 	r.window.Begin(now, e.instance)
 	for i := range e.samples {
 		r.readSample(&e.samples[i], figs)
@@ -49,11 +58,11 @@ func (r *reader) readSample(s *sample, figs figures) {
 		}
 	case role.isCounter():
 		if rate, ok := r.window.Rate(s.identity, s.value); ok {
-			figs.values[s.key] += rate
+			figs.add(s.key, rate)
 		}
 	default:
 		if !math.IsNaN(s.value) && !math.IsInf(s.value, 0) {
-			figs.values[s.key] += s.value
+			figs.add(s.key, s.value)
 		}
 	}
 }

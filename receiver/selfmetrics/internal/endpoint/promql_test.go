@@ -64,7 +64,7 @@ func (c *counted) add(name string, set ...string) {
 // step lets time pass. Gaps stay away from a restart: what was lost with the old process, and before the first scrape of the new
 // one, nobody can know.
 func (c *counted) step(mayRestart, mayGap bool) {
-	restart := mayRestart && c.random.IntN(8) == 0
+	restart := mayRestart && c.random.IntN(2) == 0
 	if restart {
 		c.instance++
 	}
@@ -182,7 +182,7 @@ func TestRatesRatiosAndQuantilesAreThoseOfPromQL(t *testing.T) {
 	}
 	engine := promqltest.NewTestEngine(t, false, time.Second, 1_000_000)
 	compared := make(map[string]int)
-	for seed := range uint64(5) {
+	for seed := range uint64(2) {
 		c, storage := newCounted(seed), teststorage.New(t)
 		s := newScripted(t)
 		for scrape := range 60 {
@@ -214,7 +214,7 @@ func TestRatesRatiosAndQuantilesAreThoseOfPromQL(t *testing.T) {
 		}
 	}
 	for key := range queries {
-		assert.Greater(t, compared[key], 100, key)
+		assert.Greater(t, compared[key], 50, key)
 	}
 }
 

@@ -43,12 +43,10 @@ func (r recorder) record() {
 func sum[K comparable](f figures, by func(key) K, roles ...role) map[K]float64 {
 	sums := make(map[K]float64)
 	var none K
-	for k, v := range f.values {
-		for _, wanted := range roles {
-			if k.role == wanted {
-				if id := by(k); id != none {
-					sums[id] += v
-				}
+	for _, role := range roles {
+		for k, v := range f.values[role] {
+			if id := by(k); id != none {
+				sums[id] += v
 			}
 		}
 	}
@@ -136,10 +134,8 @@ func (r recorder) recordRequests() {
 
 // total adds up what has the role.
 func (r recorder) total(wanted role) (total float64, found bool) {
-	for k, v := range r.values {
-		if k.role == wanted {
-			total, found = total+v, true
-		}
+	for _, v := range r.values[wanted] {
+		total, found = total+v, true
 	}
 	return total, found
 }
