@@ -128,10 +128,10 @@ func senders(t *testing.T, r *otlpReceiver) map[string]func() error {
 			if err != nil {
 				return err
 			}
-			if answer.StatusCode != http.StatusOK {
-				return errors.New(answer.Status)
+			if err := answer.Body.Close(); err != nil || answer.StatusCode == http.StatusOK {
+				return err
 			}
-			return answer.Body.Close()
+			return errors.New(answer.Status)
 		},
 	}
 }
