@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
 	"testing"
 
@@ -74,7 +75,8 @@ func FuzzTooDeep(f *testing.F) {
 		value := wrap(nil, maxDepth, []int{1, 5}, beside)
 		data := msg(1, msg(1, msg(1, msg(2, value))))
 		_, err := Check(Traces, frames(data, 0))
-		if err != nil && err.(*SyntaxError).Rule == ruleNames[ruleDepth] {
+		var syntax *SyntaxError
+		if errors.As(err, &syntax) && syntax.Rule == ruleNames[ruleDepth] {
 			require.True(t, TooDeep(data))
 		}
 	})

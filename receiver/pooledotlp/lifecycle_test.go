@@ -15,6 +15,11 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
 )
 
 func TestTheSignalsOfAConfigurationShareOneReceiver(t *testing.T) {
@@ -123,10 +128,10 @@ func senders(t *testing.T, r *otlpReceiver) map[string]func() error {
 			if err != nil {
 				return err
 			}
-			if answer.StatusCode != http.StatusOK {
-				return errors.New(answer.Status)
+			if err := answer.Body.Close(); err != nil || answer.StatusCode == http.StatusOK {
+				return err
 			}
-			return answer.Body.Close()
+			return errors.New(answer.Status)
 		},
 	}
 }
@@ -218,5 +223,39 @@ func TestShutdownUnderLoadPassesNothingOnAfterwards(t *testing.T) {
 		assert.Len(t, next.AllTraces(), received)
 		assert.LessOrEqual(t, int(acknowledged.Load()), received)
 		assert.Zero(t, r.receiver.buffers.Stats().InUse)
+	})
+}
+
+// heedless is a component that knows nothing of requests as bytes: it answers that it has done all there is to do.
+type heedless struct{ sink }
+
+func (*heedless) ConsumeTraces(context.Context, ptrace.Traces) error { return nil }
+
+func TestWhatNobodyTookIsNotAcknowledged(t *testing.T) {
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		tel, set := observed(t)
+		made, err := createTraces(t.Context(), set, defaultConfig(decode), &heedless{})
+		require.NoError(t, err)
+		r := made.(*sharedReceiver)
+		require.NoError(t, r.Start(t.Context(), nopHost()))
+		for protocol, send := range senders(t, r.receiver) {
+			err := send()
+			if decode == DecodeAlways {
+				require.NoError(t, err, "decoded telemetry is there for everybody to see")
+				continue
+			}
+			require.Error(t, err)
+			assert.Contains(t, []string{"503 Service Unavailable", status.Error(codes.Unavailable, bytepath.ErrNotTaken.Error()).Error()}, err.Error(), protocol)
+		}
+		if decode == DecodeVerified {
+			m, err := tel.GetMetric("otelcol_receiver_refused_spans")
+			require.NoError(t, err)
+			total := int64(0)
+			for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+				total += p.Value
+			}
+			assert.EqualValues(t, 2*samples(t)[0].items, total)
+		}
+		require.NoError(t, r.Shutdown(t.Context()))
 	})
 }
