@@ -241,7 +241,7 @@ func TestGRPCEnforcesTheTimeBetweenPings(t *testing.T) {
 
 func TestGRPCTakesMessagesAsLargeAsConfigured(t *testing.T) {
 	eachMode(t, func(t *testing.T, decode DecodeMode) {
-		td := testdata.GenerateTraces(50000)
+		td := testdata.GenerateTraces(30000)
 		request := ptraceotlp.NewExportRequestFromTraces(td)
 		r := start(t, defaultConfig(decode))
 		r.drops = true
@@ -262,6 +262,7 @@ func TestGRPCTakesMessagesAsLargeAsConfigured(t *testing.T) {
 func TestServersTraceTheirRequests(t *testing.T) {
 	eachMode(t, func(t *testing.T, decode DecodeMode) {
 		tel, set := observed(t)
+		set.TracerProvider = tel.NewTelemetrySettings().TracerProvider
 		r := startWith(t, defaultConfig(decode), set, nopHost())
 		s := samples(t)[0]
 		require.NoError(t, s.export(within(t), dial(t, r.grpc)))
