@@ -99,7 +99,9 @@ func (s *Set) compile(source string, short []Rule) error {
 
 func (s *Set) parse(source string, content []byte) error {
 	groups, errs := rulefmt.Parse(content, false, model.UTF8Validation, promQL, slog.New(slog.DiscardHandler))
-	if documents := yaml.NewDecoder(bytes.NewReader(content)); documents.Decode(new(any)) == nil && documents.Decode(new(any)) == nil {
+	documents := yaml.NewDecoder(bytes.NewReader(content))
+	first := documents.Decode(new(any))
+	if second := documents.Decode(new(any)); first == nil && second == nil {
 		errs = append(errs, errors.New("there is more than one YAML document, of which only the first would be read"))
 	}
 	seen := map[string]bool{}
