@@ -89,7 +89,7 @@ func TestTheAlertPageInABrowser(t *testing.T) {
 	startCollector(t, distribution(t), p, alerting(p, alerts))
 	ctx := browser(t)
 	require.NoError(t, chromedp.Run(ctx, chromedp.Navigate("http://"+alerts+"/"),
-		chromedp.WaitVisible(`article.critical`), chromedp.WaitVisible(`svg.plot path`)))
+		chromedp.WaitVisible(`article.critical`), chromedp.WaitVisible(`.course svg path`)))
 
 	for _, dark := range []bool{false, true} {
 		for width, height := range map[int64]int64{390: 844, 1280: 900} {
@@ -132,7 +132,7 @@ func TestTheAlertPageInABrowser(t *testing.T) {
 	act("Silence")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`window.fetch = (f => (p, o) => f(p, o && o.method ? {...o, body: '{}'} : o))(window.fetch)`, nil),
 		chromedp.Click(`#confirm`), chromedp.WaitVisible(`#dialog-error`), chromedp.Text(`#dialog-error`, &text)))
-	assert.Contains(t, text, "matchers in body is required")
+	assert.Contains(t, text, "in body is required")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Reload(), chromedp.WaitVisible(`article.critical`)))
 
 	act("Acknowledge")

@@ -105,7 +105,7 @@ func (c *Config) Validate() error {
 	_, err := rules.Load(c.BuiltinRules, c.Rules, c.RuleFiles)
 	errs = append(errs, err)
 	_, err = delivery.Parse(c.Alertmanager, c.ConfigFile)
-	errs = append(errs, err, c.External.Validate())
+	errs = append(errs, err, c.External.Check())
 	if c.Cluster.Listen == "" && len(c.Cluster.Peers) > 0 {
 		errs = append(errs, errors.New("`cluster::peers` needs `cluster::listen`"))
 	}

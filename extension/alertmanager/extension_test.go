@@ -86,10 +86,11 @@ func TestResolvedByHandOverTheAPI(t *testing.T) {
 func TestOtherSitesCannotActAndThePageNeedsNothingFromElsewhere(t *testing.T) {
 	e := startExtension(t, t.TempDir(), nil)
 	for _, path := range []string{"/api/v1/alerts/x/acknowledge", "/api/v2/silences"} {
-		status, _ := post(t, e.url(path), "{}", "Origin", "http://evil.example", "Sec-Fetch-Site", "cross-site")
+		status, answer := post(t, e.url(path), "{}", "Origin", "http://evil.example", "Sec-Fetch-Site", "cross-site")
 		assert.Equal(t, http.StatusForbidden, status, path)
+		assert.JSONEq(t, `{"error": "a page of another site has sent this request"}`, answer)
 	}
-	for _, path := range []string{"/", "/app.js", "/draw.js", "/style.css", "/icon.svg", "/api/v1/openapi.yaml"} {
+	for _, path := range []string{"/", "/app.js", "/views.js", "/draw.js", "/style.css", "/icon.svg", "/api/v1/openapi.yaml"} {
 		response, err := http.Get(e.url(path))
 		require.NoError(t, err)
 		body, err := io.ReadAll(response.Body)

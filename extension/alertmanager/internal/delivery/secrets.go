@@ -10,7 +10,7 @@ import (
 )
 
 // secrets are what a receiver's errors must not tell: not every notifier keeps the token out of the URL that it failed to reach, and a server
-// may send back what it was sent.
+// may send back what it was sent. Once they are collected, errors may be redacted by many at once.
 type secrets struct {
 	values []string
 	files  []string // with a secret each, which may change
@@ -114,7 +114,7 @@ func (s *secrets) redact(err error) error {
 	if err == nil {
 		return nil
 	}
-	all := secrets{values: slices.Clone(s.values)} // notifications fail at the same time
+	all := secrets{values: slices.Clip(s.values)} // a copy as soon as something is added: many attempts fail at once
 	for _, file := range s.files {
 		if content, err := os.ReadFile(file); err == nil {
 			all.addText(strings.TrimSpace(string(content)))

@@ -33,8 +33,8 @@ type Config struct {
 // queueCapacity is how many alerts wait for the Alertmanagers; the oldest are dropped beyond that, and counted.
 const queueCapacity = 10_000
 
-// Validate returns all faults.
-func (c *Config) Validate() error {
+// Check returns all faults. It is not called Validate, which the Collector would call once more.
+func (c *Config) Check() error {
 	var errs []error
 	for i, address := range c.Alertmanagers {
 		u, err := url.Parse(address)

@@ -35,12 +35,12 @@ func TestNoAlertGoesWhereNotificationsMustNotGo(t *testing.T) {
 		for target := range s.clients {
 			request, err := http.NewRequest(http.MethodPost, target, strings.NewReader("[]"))
 			require.NoError(t, err)
-			_, err = s.do(t.Context(), http.DefaultClient, request) //nolint:bodyclose // there is none
+			_, err = s.do(t.Context(), http.DefaultClient, request)
 			require.ErrorIs(t, err, guard.ErrForbidden, target)
 		}
 		request, err := http.NewRequest(http.MethodPost, redirects.URL, http.NoBody)
 		require.NoError(t, err)
-		_, err = s.do(t.Context(), http.DefaultClient, request) //nolint:bodyclose // there is none
+		_, err = s.do(t.Context(), http.DefaultClient, request)
 		require.ErrorContains(t, err, "none of the external Alertmanagers")
 		s.Stop()
 	}

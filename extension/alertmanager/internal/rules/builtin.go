@@ -68,8 +68,8 @@ func builtinNames() []string {
 	return names
 }
 
-// Validate returns all faults.
-func (b *Builtin) Validate() error {
+// Check returns all faults. It is not called Validate, which the Collector would call once more.
+func (b *Builtin) Check() error {
 	names := builtinNames()
 	var errs []error
 	for i, name := range b.Disable {

@@ -29,7 +29,7 @@ func TestAShortRuleBecomesPrometheuss(t *testing.T) {
 		Labels: map[string]string{"team": "a"}, Annotations: map[string]string{"summary": "queue at {{ $value }}"},
 		Escalate: []Step{{After: 15 * time.Minute, Severity: "critical"}},
 	}
-	require.NoError(t, rule.Validate())
+	require.NoError(t, rule.Check())
 	compiled := rule.compile()
 	require.Len(t, compiled, 2)
 	assert.Equal(t, `{"otelcol.self.queue.utilization", "b"=~"\"x\"", "exporter"=~"pooledotlp.*"} > 0.8`, compiled[0].Expr)

@@ -33,7 +33,7 @@ type Set struct {
 // Load compiles and reads all rules and checks them. It reports every fault with source, rule and reason.
 func Load(builtin Builtin, short []Rule, files []string) (*Set, error) {
 	s := &Set{groups: map[string]*rulefmt.RuleGroups{}}
-	errs := []error{prefix("`builtin_rules`", builtin.Validate())}
+	errs := []error{prefix("`builtin_rules`", builtin.Check())}
 	shipped := builtin.rules()
 	var sound []Rule
 	taken := map[string]string{}
@@ -42,7 +42,7 @@ func Load(builtin Builtin, short []Rule, files []string) (*Set, error) {
 	}
 	for i := range short {
 		where := fmt.Sprintf("`rules::%d` (%s)", i, short[i].Name)
-		err := short[i].Validate()
+		err := short[i].Check()
 		if other := taken[short[i].identity()]; err == nil && other != "" {
 			err = fmt.Errorf("`name` and `labels` are those of %s: each would end the alerts of the other", other)
 		}
@@ -99,7 +99,9 @@ func (s *Set) compile(source string, short []Rule) error {
 
 func (s *Set) parse(source string, content []byte) error {
 	groups, errs := rulefmt.Parse(content, false, model.UTF8Validation, promQL, slog.New(slog.DiscardHandler))
-	if documents := yaml.NewDecoder(bytes.NewReader(content)); documents.Decode(new(any)) == nil && documents.Decode(new(any)) == nil {
+	documents := yaml.NewDecoder(bytes.NewReader(content))
+	first := documents.Decode(new(any))
+	if second := documents.Decode(new(any)); first == nil && second == nil {
 		errs = append(errs, errors.New("there is more than one YAML document, of which only the first would be read"))
 	}
 	seen := map[string]bool{}

@@ -45,8 +45,8 @@ type Step struct {
 
 var operators = []string{">", ">=", "<", "<=", "==", "!="}
 
-// Validate returns all faults of the rule's own form. Expression and templates are checked when rules are loaded.
-func (r *Rule) Validate() error {
+// Check returns all faults of the rule's own form. Expression and templates are checked when rules are loaded.
+func (r *Rule) Check() error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if r.Name == "" {

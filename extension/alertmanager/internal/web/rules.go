@@ -7,7 +7,8 @@ import (
 	prometheusrules "github.com/prometheus/prometheus/rules"
 )
 
-// rule is a rule with its state. State is inactive, pending, firing, or empty for a recording rule.
+// rule is a rule with its state. State is unknown before the first evaluation, then inactive, pending or firing;
+// it is empty for a recording rule.
 type rule struct {
 	Name        string            `json:"name"`
 	Type        string            `json:"type"`

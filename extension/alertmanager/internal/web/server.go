@@ -110,7 +110,11 @@ func NewServer(parts Parts) *Server {
 	}
 	mux.Handle("/api/v2/", parts.Delivery.APIHandler())
 	mux.Handle("/", page())
-	s.handler = http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusForbidden, problem{Error: "a page of another site has sent this request"})
+	}))
+	s.handler = protection.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'self'; style-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")

@@ -126,10 +126,10 @@ const readable = (query) => query.replace(/\{__name__=("(?:[^"\\]|\\.)*")/g, '{$
 
 async function showRules() {
   const shown = rules.filter(matches);
-  const states = {err: 'failing', firing: 'firing', pending: 'pending', inactive: 'inactive'};
+  const states = {err: 'failing', firing: 'firing', pending: 'pending', inactive: 'inactive', unknown: 'not evaluated yet'};
   const colour = {failing: 'critical', firing: 'critical', pending: 'warning', inactive: 'good'};
   const state = (r) => (r.health === 'err' ? states.err : states[r.state] || 'recording');
-  const order = ['failing', 'firing', 'pending', 'inactive', 'recording'];
+  const order = ['failing', 'firing', 'pending', 'inactive', 'not evaluated yet', 'recording'];
   const counts = order.map((s) => [shown.filter((r) => state(r) === s).length, s]).filter(([n]) => n);
   say(counts.map(([n, s]) => `${n} ${s}`).join(', '));
   return table(['Rule', 'State', 'Expression', 'For', 'Last evaluation', 'Source'],
