@@ -27,6 +27,9 @@ var grpcMethods = map[wire.Signal]string{
 	wire.Profiles: "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export",
 }
 
+// answerWindow is what the backend may send at once on a connection, HTTP/2's default rounded up. A larger answer takes more than one turn.
+const answerWindow = 64 << 10
+
 // grpcTransport sends payloads over one gRPC client connection, which may be a pool of connections.
 type grpcTransport struct {
 	cfg    *Config
@@ -68,6 +71,10 @@ func (t *grpcTransport) start(ctx context.Context, host component.Host) error {
 	}
 	if t.pool != nil {
 		options = append(options, configgrpc.WithGrpcDialOption(t.pool.DialOption()))
+	}
+	if t.cfg.Optimizations != OptimizationsNone {
+		// Answers are a few bytes, and grpc-go sends a ping after each to learn how much the backend could send.
+		options = append(options, configgrpc.WithGrpcDialOption(grpc.WithStaticConnWindowSize(answerWindow)))
 	}
 	if t.buffers != nil {
 		options = append(options, configgrpc.WithGrpcDialOption(experimental.WithBufferPool(t.buffers)))
