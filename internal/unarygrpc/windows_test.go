@@ -42,7 +42,7 @@ func handled(t *testing.T, c *client, s *Server, ids ...uint32) {
 	}
 }
 
-// order returns the calls in the order of their answers.
+// order returns the calls in the order of their answers, each of which is written in one piece.
 func (c *client) order(n int) (ids []uint32) {
 	for range n {
 		e, more := c.next(0, http2.FrameData)
