@@ -386,7 +386,8 @@ func (c *conn) abandon(id uint32) {
 
 // goAwayFor tells the client why its connection ends, if that is its fault.
 func (c *conn) goAwayFor(err error) {
-	code, why := http2.ErrCodeProtocol, ""
+	var code http2.ErrCode
+	why := ""
 	var fault http2.ConnectionError
 	switch {
 	case errors.As(err, &fault):

@@ -66,6 +66,14 @@ func FuzzConn(f *testing.F) {
 		c.sent(c.framer.WriteWindowUpdate(1, 100))
 		c.sent(c.framer.WriteGoAway(0, http2.ErrCodeNo, nil))
 	}))
+	f.Add(record(f, func(c *client) {
+		for id := uint32(1); id <= 5; id += 2 {
+			c.open(id)
+			c.sent(c.framer.WriteData(id, false, message(string(make([]byte, 9000)))[:6000]))
+		}
+		c.sent(c.framer.WriteRSTStream(1, http2.ErrCodeCancel))
+		c.sent(c.framer.WriteData(3, true, nil))
+	}))
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		pool := bufpool.New(bufpool.Config{})
 		cfg := Config{

@@ -24,8 +24,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// path is the method that the tests call, answer what it answers with.
-const path = "/test.Service/Call"
+// path is the method that the tests call, answer what it answers with. The other method's answer is empty.
+const path, emptyPath = "/test.Service/Call", "/test.Service/Empty"
 
 var answer = []byte("the answer")
 
@@ -42,7 +42,7 @@ func withMethod(t testing.TB, cfg Config, handle handler) Config {
 		pool.Close()
 	})
 	cfg.Buffers = pool
-	cfg.Methods = map[string]Method{path: {Handle: handle, Answer: answer}}
+	cfg.Methods = map[string]Method{path: {Handle: handle, Answer: answer}, emptyPath: {Handle: accept}}
 	return cfg
 }
 
@@ -153,7 +153,7 @@ func servePeerWith(t testing.TB, codec encoding.CodecV2, handle func(context.Con
 	go func() { ended <- s.Serve(l) }()
 	t.Cleanup(func() {
 		s.Stop()
-		<-ended
+		assert.NoError(t, <-ended)
 	})
 	return l.Addr().String()
 }

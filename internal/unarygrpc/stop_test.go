@@ -72,6 +72,20 @@ func TestAGracefulStopAnswersWhatIsUnderWay(t *testing.T) {
 	assert.Empty(t, g.entered)
 }
 
+// A call of which half a message is there is under way.
+func TestAGracefulStopWaitsForMessages(t *testing.T) {
+	s, address := serve(t, Config{}, accept)
+	c := dial(t, address)
+	c.open(1)
+	c.sent(c.framer.WriteData(1, false, message("x")[:3]))
+	stopped := stopping(t, s, c)
+	_, _ = c.next(0, http2.FrameGoAway)
+	c.sent(c.framer.WriteData(1, true, message("x")[3:]))
+	c.answered(1)
+	_ = c.conn.Close()
+	<-stopped
+}
+
 // What the client says after its last answer is not answered any more, and does not cut the answer off.
 func TestTheEndOfAConnectionIsQuiet(t *testing.T) {
 	g := newGate()
@@ -107,13 +121,14 @@ func TestAResetEndsAGracefulStop(t *testing.T) {
 			close(g.opened)
 			s, address := serve(t, Config{}, g.handle)
 			c := dial(t, address, initialWindow(0))
-			if sent == "nothing of its message" {
+			switch sent {
+			case "nothing of its message":
 				c.open(1)
-			} else if sent == "its message" {
+			case "its message":
 				g.opened = make(chan struct{})
 				c.call(1, "x")
 				<-g.entered
-			} else {
+			default:
 				handled(t, c, s, 1)
 			}
 			stopped := stopping(t, s, c)
@@ -158,9 +173,11 @@ func TestAGracefulStopReachesAllConnections(t *testing.T) {
 		good := pipe(t, s)
 		good.shake()
 		synctest.Wait()
+		start := time.Now()
 		go s.GracefulStop()
 		goAways := good.ends()
 		assert.Len(t, goAways, 2)
+		assert.Zero(t, time.Since(start))
 		s.Stop()
 		for _, c := range clients {
 			_, err := c.framer.ReadFrame()

@@ -42,7 +42,7 @@ func handled(t *testing.T, c *client, s *Server, ids ...uint32) {
 	}
 }
 
-// order returns the calls in the order of their answers.
+// order returns the calls in the order of their answers, each of which is written in one piece.
 func (c *client) order(n int) (ids []uint32) {
 	for range n {
 		e, more := c.next(0, http2.FrameData)
@@ -93,7 +93,7 @@ func TestSettingsLetAnswersGo(t *testing.T) {
 }
 
 // drainWindow makes calls until the window of the connection has less room than an answer.
-func drainWindow(t *testing.T, c *client, id uint32) uint32 {
+func drainWindow(c *client, id uint32) uint32 {
 	for left := uint32(maxDefaultWindow); left >= answerBytes; left -= answerBytes {
 		c.call(id, "x")
 		c.answered(id)
@@ -105,7 +105,7 @@ func drainWindow(t *testing.T, c *client, id uint32) uint32 {
 func TestAnswersWaitInLineForTheWindowOfTheConnection(t *testing.T) {
 	s, address := serve(t, Config{Enforcement: anyPings}, accept)
 	c := dial(t, address)
-	id := drainWindow(t, c, 1)
+	id := drainWindow(c, 1)
 	line := []uint32{id + 4, id + 6, id + 8, id + 10, id + 12}
 	handled(t, c, s, line...)
 	c.silence()
@@ -123,11 +123,29 @@ func TestAnswersWaitInLineForTheWindowOfTheConnection(t *testing.T) {
 	assert.Equal(t, []uint32{id + 12}, c.order(1))
 }
 
+// A small answer does not overtake a larger one for ever.
+func TestASmallAnswerWaitsInLine(t *testing.T) {
+	s, address := serve(t, Config{Enforcement: anyPings}, accept)
+	c := dial(t, address)
+	id := drainWindow(c, 1)
+	c.sent(c.framer.WriteWindowUpdate(0, answerBytes))
+	c.call(id, "x")
+	c.answered(id)
+	c.sent(c.framer.WriteWindowUpdate(0, answerBytes-1-maxDefaultWindow%answerBytes))
+	handled(t, c, s, id+2)
+	c.call(id+4, "x", ":path", emptyPath)
+	require.Eventually(t, func() bool { return s.Stats().Calls == 0 }, eventually, poll)
+	c.silence()
+	c.sent(c.framer.WriteWindowUpdate(0, 1+prefixSize))
+	c.answered(id + 2)
+	assert.Equal(t, message(""), c.outcome(id+4).body)
+}
+
 // A client that takes back its calls while they wait leaves nothing behind, and is in nobody's way.
 func TestACallIsResetWhileItsAnswerWaits(t *testing.T) {
 	s, address := serve(t, Config{Enforcement: anyPings}, accept)
 	c := dial(t, address)
-	id := drainWindow(t, c, 1)
+	id := drainWindow(c, 1)
 	for range 20 {
 		handled(t, c, s, id)
 		c.sent(c.framer.WriteRSTStream(id, http2.ErrCodeCancel))
