@@ -117,9 +117,15 @@ func TestReceiverDecodesWhereAComponentLooksIntoTelemetry(t *testing.T) {
 			require.NoError(t, newClient(t, p.grpc).send(t.Context(), 0, 777))
 
 			requireExactlyOnce(t, arrived, arrived.spans, sequence(0, 777))
+			stay := 2 // metrics and logs, whose pipelines nothing was put into
+			if name == "decode: true" {
+				stay = 0
+			}
 			signals, found := c.metric(t, byteMetric)
 			assert.True(t, found)
-			assert.Zero(t, signals)
+			assert.EqualValues(t, stay, signals)
+			assert.Equal(t, stay, strings.Count(c.log(), `"requests_stay_encoded": true`))
+			assert.Regexp(t, `"data_type": "traces", "requests_stay_encoded": false`, c.log())
 		})
 	}
 }
