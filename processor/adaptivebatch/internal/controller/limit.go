@@ -198,12 +198,12 @@ func (l *limiter) judge(r round, o Observation) Reason {
 	}
 	growth := capGrowth
 	switch {
-	case l.works == 0:
-		growth = slowStart
 	case l.probing && r.rate() < trialGain*l.rateBefore:
 		l.setCap(l.capBefore, o.Now)
 		l.hold = min(maxHold, 2*l.hold)
 		return SlotWait
+	case l.works == 0 && (l.probing || l.capAt.IsZero()):
+		growth = slowStart
 	case l.probing:
 		l.hold = max(firstHold, l.hold/2)
 	case o.Now.Sub(l.capAt) < l.hold:
