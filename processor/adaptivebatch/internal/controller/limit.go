@@ -28,8 +28,10 @@ type limiter struct {
 	works float64
 	// proven is how many were in flight when requests took no longer than alone.
 	proven float64
-	// probing says that the cap was raised and not cut since.
-	probing bool
+	// probing says that the cap was raised and not cut since; then capBefore and rateBefore are what it was, and the items a second
+	// that were sent with that.
+	probing               bool
+	capBefore, rateBefore float64
 
 	// While draining, half as many exports as otherwise are in flight. drainedTo is by how much that made requests faster.
 	draining  bool
@@ -50,6 +52,7 @@ type round struct {
 	requests                  int
 	longer                    [roundSize]float64
 	predicted, inFlight, busy float64
+	items                     int
 }
 
 // add adds a request; before is when the last one ended.
@@ -59,6 +62,7 @@ func (r *round) add(o Observation, predicted float64, before time.Time) {
 	}
 	r.longer[r.requests%roundSize] = o.Latency.Seconds() / max(predicted, 1e-9)
 	r.requests++
+	r.items += o.Items
 	r.predicted += predicted
 	r.inFlight += float64(max(o.InFlight, o.Among))
 	r.busy += o.Now.Sub(before).Seconds()
@@ -75,6 +79,9 @@ func (r *round) inflation() float64 {
 	}
 	return sum / (roundSize - outliers)
 }
+
+// rate returns items per second.
+func (r *round) rate() float64 { return float64(r.items) / max(r.busy, 1e-6) }
 
 // worked returns how many requests the backend worked on at once: the seconds of work that it did, by the time it took for
 // them.
@@ -103,6 +110,9 @@ const (
 	overloadCut = 0.7
 	// capGrowth is by how much a cap is tried to be higher.
 	capGrowth = 1.25
+	// trialGain is by how much more must be sent for a higher cap to stay. Where the machine is the limit, more requests at once are
+	// only smaller ones.
+	trialGain = 1.08
 	// slowStart is by how much the cap grows with each round until requests have been seen to queue for the first time.
 	slowStart          = 2
 	firstHold, maxHold = time.Second, 30 * time.Second
@@ -188,15 +198,20 @@ func (l *limiter) judge(r round, o Observation) Reason {
 	}
 	growth := capGrowth
 	switch {
-	case l.works == 0:
+	case l.probing && r.rate() < trialGain*l.rateBefore:
+		l.setCap(l.capBefore, o.Now)
+		l.hold = min(maxHold, 2*l.hold)
+		return SlotWait
+	case l.works == 0 && (l.probing || l.capAt.IsZero()):
 		growth = slowStart
 	case l.probing:
 		l.hold = max(firstHold, l.hold/2)
 	case o.Now.Sub(l.capAt) < l.hold:
 		return ""
 	}
+	before := l.cap
 	l.setCap(min(l.most, max(l.cap+1, growth*l.cap)), o.Now)
-	l.probing = true
+	l.probing, l.capBefore, l.rateBefore = true, before, r.rate()
 	return SlotWait
 }
 
