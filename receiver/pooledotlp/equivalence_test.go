@@ -136,7 +136,7 @@ func startAll(t *testing.T) (address string, got *all) {
 	address, got = freeAddress(t), &all{}
 	f := otlpreceiver.NewFactory()
 	cfg := f.CreateDefaultConfig()
-	unmarshal(t, cfg, map[string]any{"protocols": map[string]any{"grpc": map[string]any{"endpoint": address, "max_recv_msg_size_mib": 64}}})
+	unmarshal(t, cfg, map[string]any{"protocols": map[string]any{"grpc": map[string]any{"endpoint": address, "max_recv_msg_size_mib": 8}}})
 	ctx, set := context.Background(), receivertest.NewNopSettings(f.Type())
 	traces, err := f.CreateTraces(ctx, set, cfg, got)
 	require.NoError(t, err)
@@ -159,7 +159,7 @@ func startPipelines(t *testing.T, decode, backend, compression string, batches m
 	unmarshal(t, pcfg, batches)
 	address = freeAddress(t)
 	unmarshal(t, rcfg, map[string]any{"decode": decode, "protocols": map[string]any{
-		"grpc": map[string]any{"endpoint": address, "max_recv_msg_size_mib": 64},
+		"grpc": map[string]any{"endpoint": address, "max_recv_msg_size_mib": 8},
 	}})
 	eset, pset, rset := exportertest.NewNopSettings(ef.Type()), processortest.NewNopSettings(pf.Type()), receivertest.NewNopSettings(rf.Type())
 
