@@ -1,13 +1,11 @@
 package unarygrpc
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math"
 	"net/http"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 
@@ -113,68 +111,6 @@ func (c *conn) answer(s *stream, err error) {
 	}
 	s.answered = true
 	c.release(s)
-}
-
-// release sends the answer of a call, if it has been answered and as soon as the client's windows have room. Waiting for its own window,
-// it is in nobody's way; for that of the connection, one waits behind the other. The mutex is held.
-func (c *conn) release(s *stream) {
-	size := s.answerBytes()
-	switch {
-	case !s.answered || s.parked || size > c.peerStreamWindow+s.peerWindow:
-	case len(c.parked) > 0 || size > c.peerWindow:
-		s.parked = true
-		c.parked = append(c.parked, s)
-	default:
-		c.send(s)
-	}
-}
-
-func (s *stream) answerBytes() int64 { return int64(prefixSize + len(s.method.Answer)) }
-
-func (c *conn) send(s *stream) {
-	c.peerWindow -= s.answerBytes()
-	c.output.pending = appendAnswer(c.output.pending, s.id, s.method.Answer)
-	c.remove(s)
-}
-
-// unpark sends the answers for which the connection's window has room now. The mutex is held.
-func (c *conn) unpark() {
-	for len(c.parked) > 0 && c.parked[0].answerBytes() <= c.peerWindow {
-		s := c.parked[0]
-		c.leaveLine(s)
-		if s.answerBytes() <= c.peerStreamWindow+s.peerWindow { // which may have become smaller
-			c.send(s)
-		}
-	}
-}
-
-// leaveLine takes an answer out of those that wait for the connection's window.
-func (c *conn) leaveLine(s *stream) {
-	i := slices.Index(c.parked, s)
-	c.parked = slices.Delete(c.parked, i, i+1)
-	s.parked = false
-}
-
-// resizeWindows takes over the window that every call has. The mutex is held.
-func (c *conn) resizeWindows(size int64) error {
-	if size > math.MaxInt32 {
-		return http2.ConnectionError(http2.ErrCodeFlowControl)
-	}
-	c.peerStreamWindow = size
-	var waiting []*stream
-	for _, s := range c.streams {
-		if size+s.peerWindow > math.MaxInt32 {
-			return http2.ConnectionError(http2.ErrCodeFlowControl)
-		}
-		if s.answered {
-			waiting = append(waiting, s)
-		}
-	}
-	slices.SortFunc(waiting, func(a, b *stream) int { return cmp.Compare(a.id, b.id) })
-	for _, s := range waiting {
-		c.release(s)
-	}
-	return nil
 }
 
 // refuse answers a call that is not handled; ended says whether its client has sent all of it.

@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"sync"
 	"time"
@@ -209,24 +207,6 @@ func (c *conn) frame() error {
 	return nil // GOAWAY says that no more calls will come; PRIORITY and what is not known mean nothing here
 }
 
-// unreadable says what a frame that the framer does not take means for the connection.
-func (c *conn) unreadable(h http2.FrameHeader, err error) error {
-	var fault http2.StreamError
-	switch {
-	case !errors.As(err, &fault):
-		return err
-	case h.Type == http2.FrameHeaders && fault.Cause != nil:
-		if !c.opens(h.StreamID) {
-			return http2.ConnectionError(http2.ErrCodeProtocol)
-		}
-		return err
-	case h.Type == http2.FrameHeaders, c.idle(h.StreamID):
-		// Headers without a cause have more padding than frame, and were not decompressed: those that follow could not be either.
-		return http2.ConnectionError(http2.ErrCodeProtocol)
-	}
-	return err
-}
-
 // idle reports whether a number belongs to no call yet.
 func (c *conn) idle(id uint32) bool { return id%2 != 1 || id > c.ids }
 
@@ -300,118 +280,6 @@ func (c *conn) reading(id uint32) *stream {
 		return s
 	}
 	return nil
-}
-
-// replenish lets the client send more of a message that is larger than its window.
-func (c *conn) replenish(s *stream, read int) {
-	s.received += read
-	if s.received >= window/2 {
-		c.mu.Lock()
-		c.output.pending = appendWindowUpdate(c.output.pending, s.id, s.received)
-		c.mu.Unlock()
-		s.received = 0
-	}
-}
-
-// settings takes over what the client asks for. The sizes of frames and headers we send are below any that it may ask for.
-func (c *conn) settings(f *http2.SettingsFrame) error {
-	if f.IsAck() {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i := range f.NumSettings() {
-		if s := f.Setting(i); s.ID == http2.SettingInitialWindowSize {
-			if err := c.resizeWindows(int64(s.Val)); err != nil {
-				return err
-			}
-		}
-	}
-	c.output.pending = appendSettingsAck(c.output.pending)
-	return nil
-}
-
-// windowUpdate lets answers go that waited for it.
-func (c *conn) windowUpdate(f *http2.WindowUpdateFrame) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f.StreamID == 0 {
-		c.peerWindow += int64(f.Increment)
-		if c.peerWindow > math.MaxInt32 {
-			return http2.ConnectionError(http2.ErrCodeFlowControl)
-		}
-		c.unpark()
-		return nil
-	}
-	if c.idle(f.StreamID) {
-		return http2.ConnectionError(http2.ErrCodeProtocol)
-	}
-	if s := c.streams[f.StreamID]; s != nil {
-		s.peerWindow += int64(f.Increment)
-		if c.peerStreamWindow+s.peerWindow > math.MaxInt32 {
-			return http2.StreamError{StreamID: s.id, Code: http2.ErrCodeFlowControl}
-		}
-		c.release(s)
-	}
-	return nil
-}
-
-// resetFor refuses the call that an error concerns, and reports whether it is not the whole connection.
-func (c *conn) resetFor(err error) bool {
-	var fault http2.StreamError
-	if !errors.As(err, &fault) {
-		return false
-	}
-	c.reset(fault.StreamID, fault.Code)
-	return true
-}
-
-// reset refuses a call with an error of HTTP/2.
-func (c *conn) reset(id uint32, code http2.ErrCode) {
-	c.abandon(id)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.output.pending = appendReset(c.output.pending, id, code)
-}
-
-// abandon forgets a call that its client no longer waits for.
-func (c *conn) abandon(id uint32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s := c.streams[id]; s != nil {
-		c.remove(s)
-		s.abandon()
-	}
-}
-
-// goAwayFor tells the client why its connection ends, if that is its fault.
-func (c *conn) goAwayFor(err error) {
-	var code http2.ErrCode
-	why := ""
-	var fault http2.ConnectionError
-	switch {
-	case errors.As(err, &fault):
-		if code = http2.ErrCode(fault); code == http2.ErrCodeEnhanceYourCalm {
-			why = "too_many_pings" // gRPC clients look for this, and ask less often then
-		}
-	case errors.Is(err, http2.ErrFrameTooLarge):
-		code = http2.ErrCodeFrameSize
-	default:
-		return
-	}
-	_ = c.raw.SetWriteDeadline(time.Now().Add(lastWrite))
-	c.mu.Lock()
-	c.output.pending = appendGoAway(c.output.pending, c.lastID, code, why)
-	c.finishing = true
-	c.mu.Unlock()
-	c.flush()
-	c.mu.Lock()
-	for !c.output.finished && !c.output.failed {
-		c.output.room.Wait() // somebody else is writing
-	}
-	c.mu.Unlock()
-	c.cancel()
-	_, _ = io.Copy(io.Discard, c.reader) // see finish
 }
 
 // drain lets the calls under way end and begins no others.
