@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../../testbed"
 
 results=results/performance-docs
 docs=../docs/performance
-all=(more load faults soak collection-tuned optimizations cpu-per-item goals) # goals last: it looks at what cpu-per-item measured
+all=(more load faults soak byte-path collection-tuned optimizations cpu-per-item goals) # goals last: it looks at what cpu-per-item measured
 testbed=$PWD/$results/testbed
 mkdir -p "$results"
 go build -o "$testbed" ./cmd/testbed
@@ -33,6 +33,11 @@ publish() {
 make_cpu-per-item() {
   run cpu-per-item.run cpu-per-item
   publish cpu-per-item "CPU, bytes and memory of each path" cpu-per-item.run
+}
+
+make_byte-path() {
+  run byte-path.run cpu-per-item -rounds 2 -filter traces -contenders stock-batch,ours-bytes,ours-bytes-grpc-go,nginx
+  publish byte-path "The byte path, with both gRPC servers" byte-path.run
 }
 
 make_collection-tuned() {
