@@ -113,14 +113,23 @@ func (c *classes) mean(items float64) (meanItems, seconds float64, known bool) {
 // paidOff returns the number of items that take as long as the fixed part of a request: of the line through the sizes that were seen
 // with about as many in flight, the fewest for which there are sizes to compare. Queueing makes a request take as many times longer whatever its
 // size, so it does not change this number, while the line through all requests takes it for a price of items where larger requests were
-// sent when more were in flight.
+// sent when more were in flight. What was seen lately goes first: a moment in which the machine stood still says the wrong thing, and the
+// sizes that it makes of batches may not be those that would correct it.
 func (c *classes) paidOff(now time.Time) (items float64, ok bool) {
+	if items, ok = c.paidOffSince(now.Add(-memory)); ok {
+		return items, true
+	}
+	return c.paidOffSince(now.Add(-classAge))
+}
+
+// paidOffSince is paidOff of the classes that saw something since then.
+func (c *classes) paidOffSince(then time.Time) (items float64, ok bool) {
 	for flight := range each(c.flights) {
 		var w, x, y, xx, xy float64
 		smallest, largest := math.Inf(1), 0.0
 		for size := range each(c.sizes) {
 			k := &c.of[size][flight]
-			if k.seen < classSeen || now.Sub(k.at) > classAge {
+			if k.seen < classSeen || k.at.Before(then) {
 				continue
 			}
 			n, seconds := k.items/k.weight, k.seconds/k.weight

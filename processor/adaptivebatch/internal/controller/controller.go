@@ -115,8 +115,8 @@ const (
 	// lingerShare is the part of a request's fixed latency that may be spent waiting for it to grow. A batch that leaves later
 	// by a tenth of the round trip costs its items little; one that leaves half as often costs half as much to send.
 	lingerShare = 0.1
-	// targetStep is the part of the way to a new knee that the target goes at once: one noisy fit moves it little, a
-	// lasting change moves it within a few batches.
+	// targetStep is the part of the way to a new knee that the target goes at once, and at most once in the time that a request takes: one
+	// noisy fit, or one moment of a busy machine in which many requests end, moves it little, a lasting change moves it within a few.
 	targetStep = 0.5
 	// undivided is how many times the target a queue may be that leaves as one batch: that is nearly always cheaper for the
 	// backend, and twice the target takes less than twice as long.
@@ -139,6 +139,7 @@ type Controller struct {
 	join      ceiling
 	suspect   suspect
 	target    float64
+	targetAt  time.Time // when it was last moved
 	kneeKnown bool
 	paidOff   float64
 	atOnce    bool
@@ -234,8 +235,8 @@ func (c *Controller) accepted(o Observation) {
 	c.ceiling.took(o.Items, o.Now)
 	c.join.took(o.Items, o.Now)
 	c.avoidDear(o)
-	if paidOff, ok := c.model.paidOff(); ok {
-		c.kneeKnown, c.paidOff = true, paidOff
+	if paidOff, ok := c.model.paidOff(); ok && o.Now.Sub(c.targetAt) >= o.Latency {
+		c.kneeKnown, c.paidOff, c.targetAt = true, paidOff, o.Now
 		c.target = min(c.target+targetStep*(kneeFactor*paidOff-c.target), math.MaxInt32)
 		if c.reason == Start {
 			c.reason = Knee

@@ -161,3 +161,46 @@ func TestWhatIsNotAboutTheBackendIsIgnored(t *testing.T) {
 	c.Observe(Observation{Attempt: attempt.Attempt{Latency: time.Second}})
 	assert.Equal(t, before, c.Decision())
 }
+
+// observe lets the controller see an accepted request that was sent while so many were in flight.
+func observe(c *Controller, items, inFlight int, latency time.Duration, now time.Time) {
+	c.Observe(Observation{
+		Attempt:  attempt.Attempt{Items: items, Latency: latency, Outcome: attempt.Accepted},
+		InFlight: inFlight, Among: inFlight, Now: now,
+	})
+}
+
+func TestOneMomentMovesTheTargetOnce(t *testing.T) {
+	c := New(adaptive())
+	now := epoch
+	for i := range 200 {
+		now = now.Add(10 * time.Millisecond)
+		items := 100 << (i % 4)
+		observe(c, items, 4, 10*time.Millisecond+time.Duration(items)*50*time.Microsecond, now)
+	}
+	before := c.target // the decision is kept smaller for a moment, until larger batches are seen again
+	for i := range 20 { // what a machine that stood still answers then, when little is left in flight
+		items := 100 << (i % 2)
+		observe(c, items, 1, 20*time.Millisecond+time.Duration(items)*time.Millisecond, now.Add(time.Duration(i)*time.Millisecond))
+	}
+	assert.InDelta(t, before, c.target, before/2+1)
+	observe(c, 100, 1, 120*time.Millisecond, now.Add(time.Second))
+	assert.Less(t, c.target, 0.75*before, "a change that lasts is followed")
+}
+
+func TestTheKneeFollowsWhatWasSeenLately(t *testing.T) {
+	c := New(adaptive())
+	now := epoch
+	for i := range 200 { // a bad time, in which few were in flight
+		now = now.Add(10 * time.Millisecond)
+		items := 200 << (i % 3)
+		observe(c, items, 1, time.Millisecond+time.Duration(items)*50*time.Microsecond, now)
+	}
+	assert.InDelta(t, kneeFactor*1000/50, c.Decision().Target, 5)
+	for i := range 400 { // batches are small since, so more of them are in flight; larger ones would be worth it
+		now = now.Add(10 * time.Millisecond)
+		items := 20 << (i % 3)
+		observe(c, items, 4, 10*time.Millisecond+time.Duration(items)*50*time.Microsecond, now)
+	}
+	assert.InDelta(t, kneeFactor*10_000/50, c.Decision().Target, 100)
+}
