@@ -15,7 +15,7 @@ go build -o "$testbed" ./cmd/testbed
 run() {
   local folder=$1 code=0
   shift
-  "$testbed" run -out "$results/$folder" "$@" >"$results/$folder.log" || code=$?
+  "$testbed" run -quiet -out "$results/$folder" "$@" >"$results/$folder.log" || code=$?
   [ "$code" -le 1 ] && [ -s "$results/$folder/report.json" ] || { echo "testbed run $* failed, see testbed/$results/$folder.log" >&2; exit 1; }
   ! grep -q '"interrupted": true' "$results/$folder/report.json" || { echo "interrupted" >&2; exit 1; }
 }
