@@ -12,9 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 )
 
@@ -98,7 +96,7 @@ func TestBrokenRequestsGetTheProtocolsError(t *testing.T) {
 	c := newClient(t, p.grpc)
 	err = c.send(t.Context(), 1_000_000, 20_000)
 	assert.Equal(t, codes.ResourceExhausted, status.Code(err), "a message over max_recv_msg_size_mib: %v", err)
-	assert.Equal(t, codes.Internal, status.Code(sendRaw(t, p.grpc, good[:len(good)-3])), "truncated protobuf")
+	assert.Equal(t, codes.Internal, status.Code(overGRPC(t, p.grpc)(t.Context(), good[:len(good)-3])), "truncated protobuf")
 
 	require.NoError(t, c.send(t.Context(), 0, 10))
 	requireExactlyOnce(t, arrived, arrived.spans, sequence(0, 10))
@@ -110,16 +108,6 @@ type rawCodec struct{}
 func (rawCodec) Name() string                    { return "proto" }
 func (rawCodec) Marshal(v any) ([]byte, error)   { return v.([]byte), nil }
 func (rawCodec) Unmarshal(_ []byte, _ any) error { return nil }
-
-func sendRaw(t *testing.T, endpoint string, body []byte) error {
-	t.Helper()
-	connection, err := grpc.NewClient(endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	require.NoError(t, err)
-	defer connection.Close()
-	var answer []byte
-	return connection.Invoke(t.Context(), "/opentelemetry.proto.collector.trace.v1.TraceService/Export", body, &answer,
-		grpc.ForceCodec(rawCodec{}))
-}
 
 // TestAnOversizedItemIsRefusedAndOthersPass: one client sends what no backend takes; it alone gets an error.
 func TestAnOversizedItemIsRefusedAndOthersPass(t *testing.T) {

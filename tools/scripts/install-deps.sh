@@ -4,9 +4,10 @@
 set -euo pipefail
 
 # command:package. gcc: the race detector links with cgo; chromium: the tests look at the pages;
-# prometheus (with promtool) and prometheus-alertmanager: the tests compare with them.
-needed=(gcc:gcc chromium:chromium prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager)
+# prometheus (with promtool) and prometheus-alertmanager: the tests compare with them; nginx: stands in front of the receiver in a test.
+needed=(gcc:gcc chromium:chromium prometheus:prometheus prometheus-alertmanager:prometheus-alertmanager nginx:nginx)
 missing=()
+PATH=$PATH:/usr/sbin # where nginx is
 for pair in "${needed[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
@@ -22,7 +23,11 @@ fi
 echo "installing ${missing[*]}"
 "${root[@]}" apt-get update -qq
 DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-# Their services, where there are any, would take the ports of the alert page and of its cluster.
+# Their services, where there are any, would take the ports of the alert page and of its cluster, and port 80.
 for package in "${missing[@]}"; do
-  case $package in prometheus*) "${root[@]}" systemctl disable --now "$package" >/dev/null 2>&1 || true ;; esac
+  case $package in
+    prometheus* | nginx)
+      "${root[@]}" systemctl disable --now "$package" >/dev/null 2>&1 || "${root[@]}" service "$package" stop >/dev/null 2>&1 || true
+      ;;
+  esac
 done
