@@ -51,8 +51,7 @@ func (c *conn) run(ctx context.Context, s *stream) {
 }
 
 func (c *conn) handle(ctx context.Context, s *stream) error {
-	message := s.message
-	s.message = nil
+	message := s.message.Take()
 	defer func() { message.Free() }()
 	if err := ctx.Err(); err != nil {
 		return err // nobody waits for it any more, or never did
