@@ -1,9 +1,20 @@
 package bufpool
 
-import "google.golang.org/grpc/mem"
+import (
+	"errors"
+	"io"
 
-// firstChunk is by how much the first buffer may be larger than what is at hand.
-const firstChunk = 4
+	"google.golang.org/grpc/mem"
+)
+
+// firstChunk is by how much the first buffer may be larger than what is at hand, readChunk the buffers for what has no announced length.
+const (
+	firstChunk = 4
+	readChunk  = 32 << 10
+)
+
+// ErrNoRoom says that a Budget has no room for what a reader would have to hold.
+var ErrNoRoom = errors.New("too much is being received at once")
 
 // Gatherer puts together bytes of which the number is announced. Nothing is reserved for an announcement: the first buffer is a few times
 // as large as what is at hand, and what follows is gathered in buffers no larger than all that has arrived before. So whoever announces much and
@@ -14,23 +25,29 @@ type Gatherer struct {
 	gathered mem.BufferSlice
 	chunk    *[]byte // the last buffer while it is being filled
 	filled   int
+	reserved Reservation
 }
 
-// Begin announces how many bytes come.
-func (g *Gatherer) Begin(buffers mem.BufferPool, length int) {
-	*g = Gatherer{buffers: buffers, missing: length}
+// Begin announces how many bytes come. The budget may be nil.
+func (g *Gatherer) Begin(buffers mem.BufferPool, budget *Budget, length int) {
+	*g = Gatherer{buffers: buffers, missing: length, reserved: budget.Reserve()}
 }
 
 // Missing returns how many bytes have not been taken.
 func (g *Gatherer) Missing() int { return g.missing }
 
-// Space returns where the next bytes go, of which atHand at least can be read without waiting. Some must be missing.
-func (g *Gatherer) Space(atHand int) []byte {
+// Space returns where the next bytes go, of which atHand at least can be read without waiting. Some must be missing. The only error is
+// ErrNoRoom.
+func (g *Gatherer) Space(atHand int) ([]byte, error) {
 	if g.chunk == nil {
-		g.chunk = g.buffers.Get(min(g.missing, max(firstChunk*atHand, g.gathered.Len())))
+		size := min(g.missing, max(firstChunk*atHand, g.gathered.Len()))
+		if !g.reserved.Grow(size) {
+			return nil, ErrNoRoom
+		}
+		g.chunk = g.buffers.Get(size)
 		g.filled = 0
 	}
-	return (*g.chunk)[g.filled:]
+	return (*g.chunk)[g.filled:], nil
 }
 
 // Took notes that the first n bytes of the space are filled.
@@ -43,14 +60,14 @@ func (g *Gatherer) Took(n int) {
 	}
 }
 
-// Take hands over the bytes once none are missing, with their references.
-func (g *Gatherer) Take() mem.BufferSlice {
-	gathered := g.gathered
-	g.gathered = nil
-	return gathered
+// Take hands over the bytes once none are missing, with their references, and the reservation with them.
+func (g *Gatherer) Take() (mem.BufferSlice, Reservation) {
+	gathered, reserved := g.gathered, g.reserved
+	g.gathered, g.reserved = nil, Reservation{}
+	return gathered, reserved
 }
 
-// Free gives back what was gathered, of bytes that will not be used.
+// Free gives back what was gathered, of bytes that will not be used, and what was reserved for them.
 func (g *Gatherer) Free() {
 	if g.chunk != nil {
 		g.buffers.Put(g.chunk)
@@ -58,4 +75,29 @@ func (g *Gatherer) Free() {
 	}
 	g.gathered.Free()
 	g.gathered = nil
+	g.reserved.End()
+}
+
+// ReadAll reads to the end what has no announced length. The reservation grows with it, and remains the caller's after an error, too.
+func ReadAll(from io.Reader, buffers mem.BufferPool, reserved *Reservation) (read mem.BufferSlice, err error) {
+	for err == nil {
+		if !reserved.Grow(readChunk) {
+			read.Free()
+			return nil, ErrNoRoom
+		}
+		chunk := buffers.Get(readChunk)
+		filled := 0
+		for err == nil && filled < len(*chunk) {
+			var n int
+			n, err = from.Read((*chunk)[filled:])
+			filled += n
+		}
+		*chunk = (*chunk)[:filled]
+		read = append(read, mem.NewBuffer(chunk, buffers))
+	}
+	if !errors.Is(err, io.EOF) {
+		read.Free()
+		return nil, err
+	}
+	return read, nil
 }

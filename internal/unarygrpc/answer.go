@@ -117,9 +117,13 @@ func (c *conn) answer(s *stream, err error) {
 func (c *conn) refuse(s *stream, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.streams[s.id] != s {
-		return
+	if c.streams[s.id] == s {
+		c.refuseLocked(s, ended)
 	}
+}
+
+// refuseLocked is refuse of a call that there is. The mutex is held.
+func (c *conn) refuseLocked(s *stream, ended bool) {
 	c.output.pending = appendRefusal(c.output.pending, s.id, s.httpStatus, s.fault)
 	if !ended {
 		c.output.pending = appendReset(c.output.pending, s.id, http2.ErrCodeNo) // it need not send the rest

@@ -60,7 +60,7 @@ func BenchmarkCall(b *testing.B) {
 		b.StopTimer()
 	}
 	b.Run("server=ours", func(b *testing.B) {
-		_, address := serve(b, Config{}, accept)
+		_, address := serve(b, Config{Budget: bufpool.NewBudget(64 << 20)}, accept)
 		run(b, address)
 	})
 	b.Run("server=grpc-go", func(b *testing.B) {

@@ -2,6 +2,7 @@ package unarygrpc
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"google.golang.org/grpc/codes"
@@ -9,6 +10,8 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 )
 
 // begin handles a call whose message is complete, in a goroutine that is not the connection's.
@@ -51,8 +54,11 @@ func (c *conn) run(ctx context.Context, s *stream) {
 }
 
 func (c *conn) handle(ctx context.Context, s *stream) error {
-	message := s.message.Take()
-	defer func() { message.Free() }()
+	message, reserved := s.message.Take()
+	defer func() {
+		message.Free()
+		reserved.End()
+	}()
 	if err := ctx.Err(); err != nil {
 		return err // nobody waits for it any more, or never did
 	}
@@ -66,17 +72,18 @@ func (c *conn) handle(ctx context.Context, s *stream) error {
 		}
 	}
 	if s.compressed() {
-		plain, err := decompress(s.encoding, message, c.server.cfg.Buffers, c.server.cfg.MaxMessageBytes)
+		plain, err := decompress(s.encoding, message, &c.server.cfg, &reserved)
 		message.Free()
 		if message = plain; err != nil {
 			return err
 		}
 	}
+	reserved.End() // whoever handles it has bounds of its own
 	return s.method.Handle(ctx, message)
 }
 
 // decompress returns a message as it was before its client compressed it, with references of its own.
-func decompress(name string, message mem.BufferSlice, buffers mem.BufferPool, limit int) (mem.BufferSlice, error) {
+func decompress(name string, message mem.BufferSlice, cfg *Config, reserved *bufpool.Reservation) (mem.BufferSlice, error) {
 	source := message.Reader()
 	defer func() { _ = source.Close() }()
 	plain, err := encoding.GetCompressor(name).Decompress(source)
@@ -86,10 +93,12 @@ func decompress(name string, message mem.BufferSlice, buffers mem.BufferPool, li
 	if closer, is := plain.(io.Closer); is {
 		defer func() { _ = closer.Close() }()
 	}
-	out, err := mem.ReadAll(io.LimitReader(plain, int64(limit)+1), buffers)
+	limit := cfg.MaxMessageBytes
+	out, err := bufpool.ReadAll(io.LimitReader(plain, int64(limit)+1), cfg.Buffers, reserved)
 	switch {
+	case errors.Is(err, bufpool.ErrNoRoom):
+		return nil, status.Error(codes.Unavailable, err.Error())
 	case err != nil:
-		out.Free()
 		return nil, status.Errorf(codes.Internal, "decompressing the message with %q: %v", name, err)
 	case out.Len() > limit:
 		out.Free()

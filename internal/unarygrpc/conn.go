@@ -52,6 +52,8 @@ type conn struct {
 	// streams are the calls that are not answered; calls counts those of them, and of the abandoned, that are being handled.
 	streams map[uint32]*stream
 	calls   int
+	// filling is the call whose message is being read into.
+	filling *stream
 	output  output
 	// peerWindow is what the client lets us send on the connection, peerStreamWindow on each stream at first.
 	peerWindow, peerStreamWindow int64
@@ -272,14 +274,15 @@ func (c *conn) data(h http2.FrameHeader) error {
 	return nil
 }
 
-// reading returns a call whose message is not complete, or nil.
+// reading returns a call whose message is not complete, or nil. Until the frame has been read nobody else touches the message.
 func (c *conn) reading(id uint32) *stream {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.filling = nil
 	if s := c.streams[id]; s != nil && !s.begun {
-		return s
+		c.filling = s
 	}
-	return nil
+	return c.filling
 }
 
 // drain lets the calls under way end and begins no others.

@@ -23,7 +23,7 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	if f.Truncated {
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeFrameSize}
 	}
-	s := &stream{id: id, buffers: c.server.cfg.Buffers}
+	s := &stream{id: id, buffers: c.server.cfg.Buffers, budget: c.server.cfg.Budget, opened: time.Duration(c.keepalive.lastHeard.Load())}
 	s.httpStatus = c.readHeaders(s, f)
 	c.mu.Lock()
 	switch limit := c.server.cfg.MaxConcurrentStreams; {

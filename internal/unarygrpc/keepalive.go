@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 )
 
 // The defaults and the rules are grpc-go's: https://github.com/grpc/grpc-go/blob/master/Documentation/keepalive.md.
@@ -139,6 +141,10 @@ func (c *conn) tick(now time.Time) time.Duration {
 	}
 	if !k.pinged.IsZero() && due(k.pinged, cfg.Timeout) {
 		_ = c.raw.Close()
+	}
+	if c.server.cfg.Budget != nil {
+		c.refuseSlow(now)
+		next = min(next, bufpool.SlowReader)
 	}
 	// While there are calls, nothing says when the connection becomes idle.
 	if cfg.MaxConnectionIdle < forever {

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/workers"
 )
 
@@ -41,6 +42,9 @@ type Config struct {
 	Methods map[string]Method
 	// Buffers are where messages are read to. Required.
 	Buffers mem.BufferPool
+	// Budget, if set, bounds what messages take until they are handled: while they arrive, and while they are decompressed. A call for which
+	// it has no room is told so with UNAVAILABLE.
+	Budget *bufpool.Budget
 	// Credentials secure the connections; nil: plain text.
 	Credentials credentials.TransportCredentials
 	// MaxMessageBytes is the largest message, before and after decompression. Default 4 MiB.

@@ -25,12 +25,14 @@ type stream struct {
 	method   Method
 	encoding string // of a compressed message
 	metadata metadata.MD
-	deadline time.Time // zero: none
+	deadline time.Time     // zero: none
+	opened   time.Duration // since the connection was born
 	// fault is why the call cannot be handled, httpStatus what that is in HTTP.
 	fault      *status.Status
 	httpStatus int
 
 	buffers    mem.BufferPool
+	budget     *bufpool.Budget
 	prefix     [prefixSize]byte
 	prefixRead int
 	message    bufpool.Gatherer
@@ -60,8 +62,12 @@ func (s *stream) read(r *bufio.Reader, n int, maxMessage int) error {
 		case s.message.Missing() == 0:
 			s.fail(codes.Internal, "a unary call has more than one message")
 		default:
-			b := s.message.Space(n)
-			step, err = io.ReadFull(r, b[:min(n, len(b))])
+			space, full := s.message.Space(n)
+			if full != nil {
+				s.fail(codes.Unavailable, "%v", full)
+				continue
+			}
+			step, err = io.ReadFull(r, space[:min(n, len(space))])
 			s.message.Took(step)
 		}
 		if err != nil {
@@ -83,7 +89,7 @@ func (s *stream) announce(maxMessage int) {
 	case uint64(length) > uint64(maxMessage):
 		s.fail(codes.ResourceExhausted, "received message larger than max (%d vs. %d)", length, maxMessage)
 	default:
-		s.message.Begin(s.buffers, int(length))
+		s.message.Begin(s.buffers, s.budget, int(length))
 	}
 }
 

@@ -8,13 +8,14 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// replenish lets the client send more of a message that is larger than its window.
+// replenish lets the client send more of a message that is larger than its window. The frame has been read.
 func (c *conn) replenish(s *stream, read int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.filling = nil
 	s.received += read
 	if s.received >= window/2 {
-		c.mu.Lock()
 		c.output.pending = appendWindowUpdate(c.output.pending, s.id, s.received)
-		c.mu.Unlock()
 		s.received = 0
 	}
 }

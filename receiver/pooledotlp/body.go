@@ -12,16 +12,22 @@ import (
 // atHand is what is taken to have arrived of a body: net/http does not tell. The first buffer has 32 KiB then.
 const atHand = 8 << 10
 
-// readBody reads a body of the given length, or of an unknown one if that is negative.
-func readBody(body io.Reader, length int64, buffers mem.BufferPool) (mem.BufferSlice, error) {
+// readBody reads a body of the given length, or of an unknown one if that is negative. What the budget has no room for is bufpool.ErrNoRoom.
+func readBody(body io.Reader, length int64, buffers mem.BufferPool, budget *bufpool.Budget) (mem.BufferSlice, error) {
 	if length < 0 {
-		return mem.ReadAll(body, buffers)
+		reserved := budget.Reserve()
+		defer reserved.End()
+		return bufpool.ReadAll(body, buffers, &reserved)
 	}
 	var g bufpool.Gatherer
-	g.Begin(buffers, int(length))
+	g.Begin(buffers, budget, int(length))
 	for g.Missing() > 0 {
-		n, err := io.ReadFull(body, g.Space(atHand))
-		g.Took(n)
+		space, err := g.Space(atHand)
+		if err == nil {
+			var n int
+			n, err = io.ReadFull(body, space)
+			g.Took(n)
+		}
 		if err != nil {
 			g.Free()
 			if errors.Is(err, io.EOF) {
@@ -30,5 +36,7 @@ func readBody(body io.Reader, length int64, buffers mem.BufferPool) (mem.BufferS
 			return nil, err
 		}
 	}
-	return g.Take(), nil
+	read, reserved := g.Take()
+	reserved.End()
+	return read, nil
 }

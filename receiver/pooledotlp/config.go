@@ -14,7 +14,7 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
-// Config is the stock otlp receiver's, and one key more.
+// Config is the stock otlp receiver's, and a few keys more.
 type Config struct {
 	// Protocols are the servers to run: grpc, http or both. Keys, meaning and defaults are the stock receiver's.
 	Protocols otlpreceiver.Protocols `mapstructure:"protocols"`
@@ -27,7 +27,14 @@ type Config struct {
 	// GRPCServer says what serves gRPC where requests stay bytes: auto, the default, the receiver's own server unless something is
 	// configured that only grpc-go's has; grpc-go always that one.
 	GRPCServer ServerMode `mapstructure:"grpc_server"`
+
+	// MaxReadingBytes bounds the bytes of all requests together that have begun to arrive and are not in the pipeline. Requests beyond it are
+	// refused, and may be sent again. 0: no bound. grpc-go's server does not know of it.
+	MaxReadingBytes int64 `mapstructure:"max_reading_bytes"`
 }
+
+// defaultReadingBytes is as much as adaptivebatch holds by default, admitted and waiting.
+const defaultReadingBytes = 64 << 20
 
 // ServerMode says what serves gRPC.
 type ServerMode string
@@ -101,6 +108,9 @@ func (cfg *Config) Validate() error {
 	case ServerAuto, ServerGRPCGo:
 	default:
 		errs = append(errs, fmt.Errorf("`grpc_server` must be auto or grpc-go, found %q", cfg.GRPCServer))
+	}
+	if cfg.MaxReadingBytes < 0 {
+		errs = append(errs, fmt.Errorf("`max_reading_bytes` must be 0 (no bound) or more, found %d", cfg.MaxReadingBytes))
 	}
 	return errors.Join(errs...)
 }

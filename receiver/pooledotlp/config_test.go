@@ -33,7 +33,7 @@ func load(t *testing.T, file, id string) (*Config, error) {
 	return cfg, confmap.Validate(cfg)
 }
 
-// loadStock reads the same block, without our key, as the stock receiver's.
+// loadStock reads the same block, without our keys, as the stock receiver's.
 func loadStock(t *testing.T, id string) *otlpreceiver.Config {
 	t.Helper()
 	conf, err := confmaptest.LoadConf(filepath.Join("testdata", "config.yaml"))
@@ -42,6 +42,7 @@ func loadStock(t *testing.T, id string) *otlpreceiver.Config {
 	require.NoError(t, err)
 	keys := sub.ToStringMap()
 	delete(keys, "decode")
+	delete(keys, "max_reading_bytes")
 	cfg := otlpreceiver.NewFactory().CreateDefaultConfig().(*otlpreceiver.Config)
 	require.NoError(t, confmap.NewFromStringMap(keys).Unmarshal(cfg))
 	return cfg
@@ -62,6 +63,7 @@ func TestDefaultsAreTheStockReceivers(t *testing.T) {
 	stock := otlpreceiver.NewFactory().CreateDefaultConfig().(*otlpreceiver.Config)
 	assert.Equal(t, stock.Protocols, cfg.Protocols)
 	assert.Equal(t, DecodeAuto, cfg.Decode)
+	assert.EqualValues(t, 64<<20, cfg.MaxReadingBytes)
 	assert.False(t, cfg.encoded(wire.Traces))
 }
 
@@ -69,6 +71,7 @@ func TestOurKeysInTheFullConfiguration(t *testing.T) {
 	cfg, err := load(t, "config.yaml", "pooledotlp/all")
 	require.NoError(t, err)
 	assert.Equal(t, DecodeAlways, cfg.Decode)
+	assert.EqualValues(t, 1<<20, cfg.MaxReadingBytes)
 	assert.Equal(t, []string{"", "gzip", "br"}, cfg.Protocols.HTTP.Get().ServerConfig.CompressionAlgorithms)
 	assert.Equal(t, otlpreceiver.SanitizedURLPath("/traces"), cfg.Protocols.HTTP.Get().TracesURLPath)
 
@@ -91,6 +94,7 @@ func TestInvalidConfigurationsNameKeyRuleAndValue(t *testing.T) {
 		"unknown_decode":      {"`decode` must be auto, true or false, found \"sometimes\""},
 		"several_faults":      {"decode"},
 		"negative_size":       {"max_recv_msg_size_mib"},
+		"negative_reading":    {"`max_reading_bytes` must be 0 (no bound) or more, found -1"},
 	} {
 		t.Run(id, func(t *testing.T) {
 			_, err := load(t, "invalid_configs.yaml", id)

@@ -65,7 +65,7 @@ func recordsCalls(ctx context.Context, set component.TelemetrySettings) bool {
 func (r *otlpReceiver) ownServer(ctx context.Context, host component.Host, endpoints []endpoint) (grpcServer, error) {
 	cfg := r.cfg.Protocols.GRPC.Get()
 	own := unarygrpc.Config{
-		Methods: map[string]unarygrpc.Method{}, Buffers: r.buffers, MaxMessageBytes: cfg.MaxRecvMsgSizeMiB << 20,
+		Methods: map[string]unarygrpc.Method{}, Buffers: r.buffers, Budget: r.reading, MaxMessageBytes: cfg.MaxRecvMsgSizeMiB << 20,
 		MaxConcurrentStreams: cfg.MaxConcurrentStreams, ReadBufferBytes: cfg.ReadBufferSize, Connected: withClient,
 	}
 	for _, e := range endpoints {

@@ -7,7 +7,11 @@ import (
 	"net/http"
 
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 )
 
 const (
@@ -17,7 +21,7 @@ const (
 )
 
 // newMux serves the endpoints under their configured paths.
-func newMux(cfg *otlpreceiver.HTTPConfig, endpoints []endpoint, buffers mem.BufferPool) *http.ServeMux {
+func newMux(cfg *otlpreceiver.HTTPConfig, endpoints []endpoint, buffers mem.BufferPool, reading *bufpool.Budget) *http.ServeMux {
 	paths := map[string]string{
 		tracesNames.signal:   string(cfg.TracesURLPath),
 		metricsNames.signal:  string(cfg.MetricsURLPath),
@@ -26,7 +30,7 @@ func newMux(cfg *otlpreceiver.HTTPConfig, endpoints []endpoint, buffers mem.Buff
 	}
 	mux := http.NewServeMux()
 	for _, e := range endpoints {
-		mux.Handle(paths[e.names().signal], &handler{endpoint: e, buffers: buffers})
+		mux.Handle(paths[e.names().signal], &handler{endpoint: e, buffers: buffers, reading: reading})
 	}
 	return mux
 }
@@ -35,6 +39,7 @@ func newMux(cfg *otlpreceiver.HTTPConfig, endpoints []endpoint, buffers mem.Buff
 type handler struct {
 	endpoint endpoint
 	buffers  mem.BufferPool
+	reading  *bufpool.Budget
 }
 
 // ServeHTTP implements http.Handler.
@@ -48,8 +53,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "unsupported media type, supported: [application/json, application/x-protobuf]")
 		return
 	}
-	body, err := readBody(r.Body, r.ContentLength, h.buffers)
+	watch := watchBody(w, r.ContentLength, h.reading)
+	body, err := readBody(r.Body, r.ContentLength, h.buffers, h.reading)
 	defer body.Free()
+	if cut := watch.end(); errors.Is(err, bufpool.ErrNoRoom) || cut {
+		writeError(w, contentType, status.Error(codes.Unavailable, bufpool.ErrNoRoom.Error()))
+		return
+	}
 	if err = errors.Join(err, r.Body.Close()); err != nil {
 		writeStatus(w, contentType, http.StatusBadRequest, statusFor(err.Error(), http.StatusBadRequest))
 		return

@@ -32,6 +32,8 @@ type otlpReceiver struct {
 	settings  receiver.Settings
 	telemetry *metadata.TelemetryBuilder
 	buffers   *bufpool.Pool
+	// reading bounds what requests take until they are in the pipeline. grpc-go's server does not know of it.
+	reading *bufpool.Budget
 
 	traces   consumer.Traces
 	metrics  consumer.Metrics
@@ -68,6 +70,7 @@ func newReceiver(cfg *Config, set receiver.Settings) (*otlpReceiver, error) {
 	}
 	return &otlpReceiver{
 		cfg: cfg, settings: set, telemetry: telemetry, buffers: bufpool.New(bufpool.DefaultConfig()),
+		reading:        bufpool.NewBudget(cfg.MaxReadingBytes),
 		stragglerGrace: stragglerGrace, answerGrace: answerGrace,
 	}, nil
 }
@@ -141,7 +144,7 @@ func (r *otlpReceiver) startHTTP(ctx context.Context, host component.Host) error
 		return err
 	}
 	server, err := cfg.ServerConfig.ToServer(ctx, host.GetExtensions(), r.settings.TelemetrySettings,
-		newMux(cfg, endpoints, r.buffers), httpOptions(cfg)...)
+		newMux(cfg, endpoints, r.buffers, r.reading), httpOptions(cfg)...)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,11 @@ func (r *otlpReceiver) observe() error {
 		r.telemetry.RegisterReceiverPooledotlpBufferSizeCallback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(r.buffers.Stats().IdleBytes, r.attributes(attribute.String("state", "idle")))
 			o.Observe(r.held.Load(), r.attributes(attribute.String("state", "in_use")))
+			o.Observe(r.reading.Held(), r.attributes(attribute.String("state", "reading")))
+			return nil
+		}),
+		r.telemetry.RegisterReceiverPooledotlpOverflowRequestsCallback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(r.reading.Refused()), r.attributes())
 			return nil
 		}),
 	)

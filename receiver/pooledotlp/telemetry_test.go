@@ -144,11 +144,17 @@ func TestBuffersAreObserved(t *testing.T) {
 	r := startWith(t, defaultConfig(DecodeVerified), set, nopHost())
 	r.receiver.held.Store(7)
 	defer r.receiver.held.Store(0)
+	reading, refused := r.receiver.reading.Reserve(), r.receiver.reading.Reserve()
+	defer reading.End()
+	require.True(t, reading.Grow(5))
+	require.False(t, refused.Grow(1<<30))
 	r.receiver.buffers.Put(r.receiver.buffers.Get(4000))
 	r.receiver.buffers.Put(r.receiver.buffers.Get(4000))
 	metadatatest.AssertEqualReceiverPooledotlpBufferSize(t, tel, []metricdata.DataPoint[int64]{
-		point(4096, "state", "idle"), point(7, "state", "in_use"),
+		point(4096, "state", "idle"), point(7, "state", "in_use"), point(5, "state", "reading"),
 	}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	metadatatest.AssertEqualReceiverPooledotlpOverflowRequests(t, tel, []metricdata.DataPoint[int64]{point(1)},
+		metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
 	metadatatest.AssertEqualReceiverPooledotlpBufferRequests(t, tel, []metricdata.DataPoint[int64]{
 		point(1, "result", "hit"), point(1, "result", "miss"),
 	}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())

@@ -34,6 +34,7 @@ type TelemetryBuilder struct {
 	ReceiverPooledotlpGrpcCalls         metric.Int64ObservableGauge
 	ReceiverPooledotlpGrpcConnections   metric.Int64ObservableGauge
 	ReceiverPooledotlpMalformedRequests metric.Int64Counter
+	ReceiverPooledotlpOverflowRequests  metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -122,6 +123,21 @@ func (builder *TelemetryBuilder) RegisterReceiverPooledotlpGrpcConnectionsCallba
 	return nil
 }
 
+// RegisterReceiverPooledotlpOverflowRequestsCallback sets callback for observable ReceiverPooledotlpOverflowRequests metric.
+func (builder *TelemetryBuilder) RegisterReceiverPooledotlpOverflowRequestsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverPooledotlpOverflowRequests, obs: o})
+		return nil
+	}, builder.ReceiverPooledotlpOverflowRequests)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 type observerInt64 struct {
 	embedded.Int64Observer
 	inst metric.Int64Observable
@@ -158,7 +174,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverPooledotlpBufferSize, err = builder.meter.Int64ObservableUpDownCounter(
 		"otelcol_receiver_pooledotlp_buffer_size",
-		metric.WithDescription("Bytes of the requests that are not answered yet, and of buffers that wait for reuse. [Development]"),
+		metric.WithDescription("Bytes of the requests that are being read (bounded by max_reading_bytes), that are in the pipeline, and of buffers that wait for reuse. [Development]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
@@ -183,6 +199,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ReceiverPooledotlpMalformedRequests, err = builder.meter.Int64Counter(
 		"otelcol_receiver_pooledotlp_malformed_requests",
 		metric.WithDescription("Requests refused because their bytes are not an export request. [Development]"),
+		metric.WithUnit("{requests}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverPooledotlpOverflowRequests, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_pooledotlp_overflow_requests",
+		metric.WithDescription("Requests refused because more than max_reading_bytes was being read. [Development]"),
 		metric.WithUnit("{requests}"),
 	)
 	errs = errors.Join(errs, err)

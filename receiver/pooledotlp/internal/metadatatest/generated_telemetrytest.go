@@ -40,7 +40,7 @@ func AssertEqualReceiverPooledotlpBufferRequests(t *testing.T, tt *componenttest
 func AssertEqualReceiverPooledotlpBufferSize(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_pooledotlp_buffer_size",
-		Description: "Bytes of the requests that are not answered yet, and of buffers that wait for reuse. [Development]",
+		Description: "Bytes of the requests that are being read (bounded by max_reading_bytes), that are in the pipeline, and of buffers that wait for reuse. [Development]",
 		Unit:        "By",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -107,6 +107,22 @@ func AssertEqualReceiverPooledotlpMalformedRequests(t *testing.T, tt *componentt
 		},
 	}
 	got, err := tt.GetMetric("otelcol_receiver_pooledotlp_malformed_requests")
+	require.NoError(t, err)
+	metricdatatest.AssertEqual(t, want, got, opts...)
+}
+
+func AssertEqualReceiverPooledotlpOverflowRequests(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
+	want := metricdata.Metrics{
+		Name:        "otelcol_receiver_pooledotlp_overflow_requests",
+		Description: "Requests refused because more than max_reading_bytes was being read. [Development]",
+		Unit:        "{requests}",
+		Data: metricdata.Sum[int64]{
+			Temporality: metricdata.CumulativeTemporality,
+			IsMonotonic: true,
+			DataPoints:  dps,
+		},
+	}
+	got, err := tt.GetMetric("otelcol_receiver_pooledotlp_overflow_requests")
 	require.NoError(t, err)
 	metricdatatest.AssertEqual(t, want, got, opts...)
 }

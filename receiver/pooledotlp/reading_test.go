@@ -1,0 +1,122 @@
+package pooledotlp
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+)
+
+// Together, clients that send large requests slowly take no more than they may, over both protocols; when they are gone, nothing of it stays.
+func TestSlowClientsAreBoundTogether(t *testing.T) {
+	const clients, limit = 500, 2 << 20
+	cfg := defaultConfig(DecodeVerified)
+	cfg.MaxReadingBytes = limit
+	r := start(t, cfg)
+	s := samples(t)[0]
+	begun := func(i int) net.Conn {
+		if i%2 == 0 {
+			c := begin(t, r.grpc, tracesNames)
+			c.frame(t, frameData, 0, 1, append(prefix(0, 4<<20-1), make([]byte, 10_000)...))
+			return c
+		}
+		c := dialTCP(t, r.http)
+		_, err := io.WriteString(c, header(s, 20<<20)+"\n")
+		require.NoError(t, err)
+		return c
+	}
+	var conns []net.Conn
+	for i := range clients {
+		conns = append(conns, begun(i))
+	}
+	require.Eventually(t, func() bool {
+		held := r.receiver.reading.Held()
+		assert.LessOrEqual(t, held, int64(limit))
+		assert.LessOrEqual(t, r.receiver.buffers.Stats().InUseBytes, int64(limit)*5/4)
+		return held > limit-40<<10 && r.receiver.reading.Refused() >= clients-limit/(32<<10)
+	}, 20*time.Second, time.Millisecond, "each wants 32 KiB and more")
+	response, err := http.Post("http://"+r.http+"/v1/traces", typeProto, bytes.NewReader(make([]byte, 100<<10)))
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	assert.Equal(t, http.StatusServiceUnavailable, response.StatusCode)
+	for _, c := range conns {
+		require.NoError(t, c.Close())
+	}
+	require.Eventually(t, func() bool { return r.receiver.reading.Held() == 0 }, 20*time.Second, time.Millisecond)
+	requireGoodClientsServed(t, r)
+	require.NoError(t, r.Shutdown(within(t)))
+	requireBuffersReturned(t, r)
+	assert.Zero(t, r.receiver.reading.Held())
+}
+
+// oneConn is a listener with one connection.
+type oneConn struct{ conns chan net.Conn }
+
+func (l oneConn) Accept() (net.Conn, error) {
+	c, open := <-l.conns
+	if !open {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (l oneConn) Close() error   { return nil }
+func (l oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+
+// A body that takes long makes room when others need it, and only then.
+func TestSlowBodiesMakeRoom(t *testing.T) {
+	for name, test := range map[string]struct {
+		limit int64
+		code  int
+	}{"tight": {40 << 10, http.StatusServiceUnavailable}, "room enough": {80 << 10, http.StatusOK}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := defaultConfig(DecodeVerified)
+				cfg.MaxReadingBytes = test.limit
+				r := create(t, cfg, nopSettings(), &sink{}).receiver
+				defer r.buffers.Close()
+				endpoints, err := r.endpoints("http")
+				require.NoError(t, err)
+				server := &http.Server{Handler: newMux(cfg.Protocols.HTTP.Get(), endpoints, r.buffers, r.reading), ReadHeaderTimeout: time.Hour}
+				ours, theirs := net.Pipe()
+				defer ours.Close()
+				l := oneConn{make(chan net.Conn, 1)}
+				l.conns <- theirs
+				go func() { _ = server.Serve(l) }()
+				body := emptyRequest(50 << 10)
+				go func() {
+					_, _ = io.WriteString(ours, header(samples(t)[0], len(body)))
+					_, _ = ours.Write(body[:len(body)/2])
+					time.Sleep(bufpool.SlowReader * 5 / 2)
+					_, _ = ours.Write(body[len(body)/2:]) // to nobody, if it was broken off
+				}()
+				response, err := http.ReadResponse(bufio.NewReader(ours), nil)
+				require.NoError(t, err)
+				assert.Equal(t, test.code, response.StatusCode)
+				require.NoError(t, ours.Close())
+				close(l.conns)
+				require.NoError(t, server.Close())
+				synctest.Wait()
+				assert.Zero(t, r.reading.Held())
+				assert.Zero(t, r.buffers.Stats().InUse)
+				time.Sleep(bufpool.SlowReader * 3) // the client's last words
+			})
+		})
+	}
+}
+
+// emptyRequest is a valid request of a size, without items: a field that nobody knows.
+func emptyRequest(size int) []byte {
+	b := binary.AppendUvarint([]byte{15<<3 | 2}, uint64(size))
+	return append(b, make([]byte, size)...)
+}

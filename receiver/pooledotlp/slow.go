@@ -1,0 +1,57 @@
+package pooledotlp
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+)
+
+// slowBody breaks off reading a body that takes long while others find no room. What is at hand, or little more, is not worth it.
+type slowBody struct {
+	budget *bufpool.Budget
+	writer http.ResponseWriter
+	timer  *time.Timer
+
+	mu   sync.Mutex
+	over bool // it has been read, or broken off
+	cut  bool
+}
+
+// watchBody begins with the reading of a body of that length, or of an unknown one if that is negative. It returns nil when there is nothing to watch.
+func watchBody(w http.ResponseWriter, length int64, budget *bufpool.Budget) *slowBody {
+	if length >= 0 && length <= atHand {
+		return nil
+	}
+	b := &slowBody{budget: budget, writer: w}
+	b.mu.Lock() // the timer is set before it is looked at
+	defer b.mu.Unlock()
+	b.timer = time.AfterFunc(bufpool.SlowReader, b.look)
+	return b
+}
+
+func (b *slowBody) look() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.over:
+	case b.budget.Tight():
+		b.over, b.cut = true, true
+		_ = http.NewResponseController(b.writer).SetReadDeadline(time.Now()) // servers that cannot have no connection either
+	default:
+		b.timer.Reset(bufpool.SlowReader)
+	}
+}
+
+// end reports whether reading was broken off.
+func (b *slowBody) end() (cut bool) {
+	if b == nil {
+		return false
+	}
+	b.timer.Stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	return b.cut
+}
