@@ -125,6 +125,13 @@ func TestTheAlertPageInABrowser(t *testing.T) {
 		chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann: looking")]`),
 		chromedp.Evaluate(`location.hash = 'silences'`, nil), chromedp.WaitVisible(`//td[contains(., "on recovery")]`),
 		chromedp.Evaluate(`location.hash = 'active'`, nil), chromedp.WaitVisible(`article.critical`)))
+	// What others do is seen at once, without the page asking now and then.
+	incident := "http://" + alerts + "/api/v1/alerts/" + active(t, alerts)["ProcessIsUp"].ID
+	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`for (let i = 0; i < 1000; i++) clearInterval(i)`, nil)))
+	post(t, incident+"/unacknowledge", `{"who": "bob"}`)
+	require.NoError(t, chromedp.Run(ctx, chromedp.WaitNotPresent(`//article//p[contains(., "acknowledged by ann")]`)))
+	post(t, incident+"/acknowledge", `{"who": "ann"}`)
+	require.NoError(t, chromedp.Run(ctx, chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann")]`)))
 	act("Take back")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`#confirm`), chromedp.WaitNotPresent(`//article//p[contains(., "acknowledged by ann")]`)))
 
