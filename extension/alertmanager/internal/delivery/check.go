@@ -58,15 +58,20 @@ func readableIfFile(where, path string) error {
 
 // readable says why a file cannot be read.
 func readable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return fmt.Errorf("%s is no file", path)
+	case !info.Mode().IsRegular():
+		return nil // to open a pipe would wait for its writer
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || info.IsDir() {
-		return errors.Join(err, fmt.Errorf("%s is no file", path))
-	}
-	return nil
+	return file.Close()
 }
 
 // checkSNS refuses the client that AWS's own library makes for itself: nobody else can say where that may connect to.

@@ -100,7 +100,7 @@ receivers:
 	require.Error(t, err)
 	lines := strings.Split(err.Error(), "\n")
 	for file, key := range want {
-		assert.Contains(t, lines, "`alertmanager`::"+key+": open "+file+": no such file or directory")
+		assert.Contains(t, lines, "`alertmanager`::"+key+": stat "+file+": no such file or directory")
 	}
 	assert.Contains(t, lines, "`alertmanager`::receivers (all)::pagerduty_configs::1::service_key_file: . is no file")
 	assert.Len(t, lines, len(want)+1)
@@ -110,7 +110,7 @@ receivers:
 	file := filepath.Join(elsewhere, "alertmanager.yml")
 	require.NoError(t, os.WriteFile(file, []byte("{route: {receiver: a}, receivers: [{name: a, webhook_configs: [{url: 'http://x', http_config: {tls_config: {ca_file: there}}}]}]}"), 0o600))
 	_, err = Parse(nil, file)
-	require.ErrorContains(t, err, "`config_file`::receivers (a)::webhook_configs::0::http_config::tls_config::ca_file: open "+filepath.Join(elsewhere, "there"))
+	require.ErrorContains(t, err, "`config_file`::receivers (a)::webhook_configs::0::http_config::tls_config::ca_file: stat "+filepath.Join(elsewhere, "there"))
 	require.NoError(t, os.WriteFile(filepath.Join(elsewhere, "there"), nil, 0o600))
 	_, err = Parse(nil, file)
 	require.NoError(t, err)
