@@ -79,6 +79,10 @@ unit: $(SUM) ## Unit tests with the race detector; fails under 90 % of own state
 e2e: $(SUM) $(BIN) $(GEN) $(OCB) $(AMTOOL) ## End-to-end tests of the built binary
 	@cd e2e && ../$(SUM) --format testname -- -timeout 15m -count=1 ./...
 
+.PHONY: courses
+courses: $(BIN) ## Record anew what the rules that predict are proven on (three minutes; mounts a file system, so as root)
+	@cd e2e && COURSES=../extension/alertmanager/internal/rules/testdata/courses go test -run TestRecordCourses -parallel 6 -count=1 .
+
 .PHONY: correctness
 correctness: $(BIN) ## The testbed's correctness scenarios: every item once and unchanged, on good days and bad
 	@cd testbed && go run ./cmd/testbed run -quiet correctness >/dev/null

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -125,6 +126,18 @@ func TestTheAlertPageInABrowser(t *testing.T) {
 		chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann: looking")]`),
 		chromedp.Evaluate(`location.hash = 'silences'`, nil), chromedp.WaitVisible(`//td[contains(., "on recovery")]`),
 		chromedp.Evaluate(`location.hash = 'active'`, nil), chromedp.WaitVisible(`article.critical`)))
+	// What others do is seen by the events alone, without the page asking now and then.
+	withoutPolling := chromedp.ActionFunc(func(ctx context.Context) error {
+		_, err := page.AddScriptToEvaluateOnNewDocument(`window.setInterval = () => 0`).Do(ctx)
+		return err
+	})
+	require.NoError(t, chromedp.Run(ctx, withoutPolling, chromedp.Reload(), chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann")]`),
+		chromedp.WaitVisible(`#live.on`)))
+	incident := "http://" + alerts + "/api/v1/alerts/" + active(t, alerts)["ProcessIsUp"].ID
+	post(t, incident+"/unacknowledge", `{"who": "bob"}`)
+	require.NoError(t, chromedp.Run(ctx, chromedp.WaitNotPresent(`//article//p[contains(., "acknowledged by ann")]`)))
+	post(t, incident+"/acknowledge", `{"who": "ann"}`)
+	require.NoError(t, chromedp.Run(ctx, chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann")]`)))
 	act("Take back")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`#confirm`), chromedp.WaitNotPresent(`//article//p[contains(., "acknowledged by ann")]`)))
 

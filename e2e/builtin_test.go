@@ -38,13 +38,21 @@ func (b *moodyBackend) Export(ctx context.Context, _ ptraceotlp.ExportRequest) (
 
 func startMoodyBackend(t *testing.T) (*moodyBackend, string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", freeAddress(t))
+	b, address := new(moodyBackend), freeAddress(t)
+	b.serve(t, address)
+	return b, address
+}
+
+// serve answers at the address until the test ends or away is called, after which it may be called again.
+func (b *moodyBackend) serve(t *testing.T, address string) (away func()) {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	require.NoError(t, err)
-	server, b := grpc.NewServer(grpc.MaxRecvMsgSize(64<<20)), new(moodyBackend)
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(64 << 20))
 	ptraceotlp.RegisterGRPCServer(server, b)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
-	return b, listener.Addr().String()
+	return server.Stop
 }
 
 // builtinOnly is a Collector without a rule of its own: those that ship, fed by selfmetrics. Their times are those of a test, their

@@ -97,8 +97,8 @@ func Parse(raw map[string]any, file string) (*amconfig.Config, error) {
 	return parsed, check("`alertmanager`", parsed)
 }
 
-// check finds what loading does not look at: the templates, those in receivers included, of which Alertmanager itself learns when it
-// notifies.
+// check finds what loading does not look at, and of which Alertmanager itself learns when it notifies: templates, those in receivers included,
+// and files that are not there.
 func check(key string, parsed *amconfig.Config) error {
 	templates, err := template.FromGlobs(parsed.Templates)
 	if err != nil {
@@ -111,13 +111,16 @@ func check(key string, parsed *amconfig.Config) error {
 	}})
 	var errs []error
 	for _, r := range parsed.Receivers {
-		eachText(reflect.ValueOf(r), fmt.Sprintf("%s::receivers (%s)", key, r.Name), func(where, text string) {
+		eachText(reflect.ValueOf(r), receiverKey(key, r.Name), func(where, text string) {
+			if !strings.Contains(text, "{{") {
+				return
+			}
 			if _, err := templates.ExecuteTextString(text, sample); isMistake(err) {
 				errs = append(errs, fmt.Errorf("%s: %w", where, err))
 			}
 		})
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkFiles(key, parsed), checkSNS(key, parsed))...)
 }
 
 // isMistake tells what is wrong with any alert from what may be wrong with the sample alone.
@@ -126,39 +129,4 @@ func isMistake(err error) bool {
 		return strings.Contains(failed.Error(), "not defined") || strings.Contains(failed.Error(), "can't evaluate field")
 	}
 	return err != nil
-}
-
-// eachText visits the texts of a configuration that have something of a template in them, with the keys that lead there.
-func eachText(v reflect.Value, where string, visit func(where, text string)) {
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		if !v.IsNil() {
-			eachText(v.Elem(), where, visit)
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			field := v.Type().Field(i)
-			name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
-			switch {
-			case !field.IsExported():
-			case strings.Contains(options, "inline"):
-				eachText(v.Field(i), where, visit)
-			default:
-				eachText(v.Field(i), where+"::"+name, visit)
-			}
-		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			eachText(v.Index(i), fmt.Sprintf("%s::%d", where, i), visit)
-		}
-	case reflect.Map:
-		for entry := v.MapRange(); entry.Next(); {
-			eachText(entry.Value(), fmt.Sprintf("%s::%v", where, entry.Key()), visit)
-		}
-	case reflect.String:
-		if strings.Contains(v.String(), "{{") {
-			visit(where, v.String())
-		}
-	default:
-	}
 }

@@ -53,6 +53,7 @@ func answerName(conn io.ReadWriter, address [4]byte) error {
 }
 
 func TestNoWayLeadsToAnAddressThatIsNoTarget(t *testing.T) {
+	t.Setenv("AWS_CA_BUNDLE", "") // it is refused
 	const metadata = "http://169.254.169.254/latest"
 	redirects := startTarget(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, metadata, http.StatusTemporaryRedirect)
@@ -63,6 +64,7 @@ func TestNoWayLeadsToAnAddressThatIsNoTarget(t *testing.T) {
 		"name":           `webhook_configs: [{url: "http://hook.example/"}]`,
 		"token's issuer": `webhook_configs: [{url: "` + redirects.URL + `", http_config: {oauth2: {client_id: a, client_secret: b, token_url: "` + metadata + `"}}}]`,
 		"mail":           `email_configs: [{to: b@example.com, smarthost: "169.254.1.1:25"}]`,
+		"topic":          `sns_configs: [{api_url: "` + metadata + `", topic_arn: t, sigv4: {region: r, access_key: k, secret_key: s}}]`,
 		"mail's name":    `email_configs: [{to: b@example.com, smarthost: "mail.example:465"}]`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,13 +12,14 @@ type Kind string
 
 // What happens to an alert, in the order in which it can happen.
 const (
-	Pending      Kind = "pending" // the condition holds, `for` is not over yet
-	Firing       Kind = "firing"
-	Notified     Kind = "notified"
-	NotifyFailed Kind = "notify_failed"
-	Acknowledged Kind = "acknowledged"
-	Escalated    Kind = "escalated"
-	Resolved     Kind = "resolved"
+	Pending        Kind = "pending" // the condition holds, `for` is not over yet
+	Firing         Kind = "firing"
+	Notified       Kind = "notified"
+	NotifyFailed   Kind = "notify_failed"
+	Acknowledged   Kind = "acknowledged"
+	Unacknowledged Kind = "unacknowledged" // taken back, or its time is over; Who is empty then
+	Escalated      Kind = "escalated"
+	Resolved       Kind = "resolved"
 )
 
 // Event is something that happened to an alert. Receivers must not change the maps.
@@ -31,7 +32,7 @@ type Event struct {
 	Severity    string            `json:"severity,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// Who and Why are of an acknowledgement or of a resolution by hand.
+	// Who and Why are of an acknowledgement, of one that is taken back, or of a resolution by hand.
 	Who string `json:"who,omitempty"`
 	Why string `json:"why,omitempty"`
 	// Receiver and Integration are where a notification went, Error why it did not arrive.

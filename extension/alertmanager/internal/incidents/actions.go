@@ -105,8 +105,7 @@ func (t *Tracker) Unacknowledge(ctx context.Context, id, who, why string) error 
 	t.mu.Lock()
 	for _, f := range t.active {
 		if f.Incident.ID == id {
-			f.Incident.Acknowledgement = nil
-			t.dirty = true
+			t.unacknowledge(f, time.Now(), who, why)
 		}
 	}
 	t.mu.Unlock()
@@ -115,6 +114,15 @@ func (t *Tracker) Unacknowledge(ctx context.Context, id, who, why string) error 
 		t.cfg.Logger.Warn("the silence of an acknowledgement has ended before", "alert", incident.Name, "err", err)
 	}
 	return nil
+}
+
+// unacknowledge ends the acknowledgement of an incident and tells so. The caller holds mu.
+func (t *Tracker) unacknowledge(f *followed, now time.Time, who, why string) {
+	f.Incident.Acknowledgement = nil
+	t.dirty = true
+	e := f.Incident.event(events.Unacknowledged, now)
+	e.Who, e.Why = who, why
+	t.cfg.Bus.Publish(e)
 }
 
 func comment(why string) string {

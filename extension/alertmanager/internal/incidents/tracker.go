@@ -218,8 +218,7 @@ func (t *Tracker) sweep(ctx context.Context) {
 				release = append(release, f.Incident)
 			}
 		case ack != nil && !ack.Until.IsZero() && now.After(ack.Until):
-			f.Incident.Acknowledgement = nil // the silence has ended by itself
-			t.dirty = true
+			t.unacknowledge(f, now, "", "") // the silence has ended by itself
 		case ack != nil && ack.Until.IsZero() && ack.silencedUntil.Sub(now) < ackLease/2:
 			renew = append(renew, f.Incident)
 		}

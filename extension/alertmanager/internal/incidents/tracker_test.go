@@ -243,6 +243,7 @@ func TestAnAcknowledgementThatIsTakenBackIsNotRenewed(t *testing.T) {
 		require.NoError(t, w.Acknowledge(t.Context(), id, "ann", "", time.Time{}))
 		require.NoError(t, w.Unacknowledge(t.Context(), id, "ann", "the wrong one"))
 		assert.Empty(t, w.store.silences)
+		assert.Equal(t, []events.Kind{events.Firing, events.Acknowledged, events.Unacknowledged}, w.told())
 		for range 40 {
 			w.fire(t, nil)
 			pass(time.Minute)
@@ -276,6 +277,7 @@ func TestAnAcknowledgementMayEndByTime(t *testing.T) {
 		assert.Len(t, w.store.silences, 1, "the second takes the place of the first")
 		pass(2*time.Minute + sweepInterval)
 		assert.Nil(t, w.only(t).Acknowledgement)
+		assert.Equal(t, []events.Kind{events.Firing, events.Acknowledged, events.Acknowledged, events.Unacknowledged}, w.told())
 		assert.Equal(t, Seconds(60), w.Statistics(Query{})[0].MeanToAcknowledge, "the first counts, also when it is over")
 		for want, err := range map[string]error{
 			"`who` must not be empty":       w.Acknowledge(t.Context(), id, "", "", time.Time{}),

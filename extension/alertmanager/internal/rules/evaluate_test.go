@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
@@ -16,32 +17,41 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// states evaluates a rule file every minute over a recorded course and returns how each minute found a rule.
-func states(t *testing.T, course, file, rule string, minutes int) []string {
+// evaluate evaluates a rule file at each step of a course and shows what it found.
+func evaluate(t *testing.T, course, path string, step time.Duration, steps int, found func(time.Duration, *prometheusrules.AlertingRule)) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "rules.yml")
-	require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
 	set, err := Load(Builtin{}, nil, []string{path})
 	require.NoError(t, err)
 	engine, err := Start(Config{
-		Storage: promqltest.LoadedStorage(t, "load 1m\n  "+course+"\n"), Rules: set, Interval: time.Hour, ExternalURL: &url.URL{},
+		Storage: promqltest.LoadedStorage(t, fmt.Sprintf("load %s\n  %s\n", step, course)), Rules: set, Interval: time.Hour, ExternalURL: &url.URL{},
 		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
 		Notify: func(context.Context, string, ...*prometheusrules.Alert) {},
 	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, engine.Stop()) }()
-	var found []string
-	for minute := range minutes {
+	for i := range steps {
+		now := time.Duration(i) * step
 		for _, group := range engine.Groups() {
-			group.Eval(t.Context(), time.Unix(0, 0).Add(time.Duration(minute)*time.Minute))
+			group.Eval(t.Context(), time.Unix(0, 0).Add(now))
 			for _, r := range group.AlertingRules() {
-				if r.Name() == rule {
-					require.NoError(t, r.LastError())
-					found = append(found, r.State().String())
-				}
+				require.NoError(t, r.LastError())
+				found(now, r)
 			}
 		}
 	}
+}
+
+// states evaluates a rule file every minute over a course and returns how each minute found a rule.
+func states(t *testing.T, course, file, rule string, minutes int) []string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "rules.yml")
+	require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
+	var found []string
+	evaluate(t, course, path, time.Minute, minutes, func(_ time.Duration, r *prometheusrules.AlertingRule) {
+		if r.Name() == rule {
+			found = append(found, r.State().String())
+		}
+	})
 	return found
 }
 

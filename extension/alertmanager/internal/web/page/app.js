@@ -181,7 +181,7 @@ function listen() {
     tell('not connected');
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 5000); // the browser has given up: an answer was no stream
   };
-  for (const kind of ['pending', 'firing', 'notified', 'notify_failed', 'acknowledged', 'escalated', 'resolved']) stream.addEventListener(kind, later);
+  for (const kind of ['pending', 'firing', 'notified', 'notify_failed', 'acknowledged', 'unacknowledged', 'escalated', 'resolved']) stream.addEventListener(kind, later);
 }
 
 byId('cancel').addEventListener('click', () => byId('dialog').close());
