@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/accepting"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/workers"
 )
@@ -139,24 +140,10 @@ func (s *Server) Serve(l net.Listener) error {
 		s.mu.Unlock()
 		_ = l.Close()
 	}()
-	for wait := time.Duration(0); ; {
-		raw, err := l.Accept()
-		if err != nil {
-			if s.isStopped() {
-				return ErrStopped
-			}
-			var temporary interface{ Temporary() bool }
-			if !errors.As(err, &temporary) || !temporary.Temporary() {
-				return err
-			}
-			// Too many open files, for example: it will pass. net/http and grpc-go wait as long.
-			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-			time.Sleep(wait)
-			continue
-		}
-		wait = 0
-		s.begin(raw)
+	if err := accepting.Loop(l, s.begin); !s.isStopped() {
+		return err
 	}
+	return ErrStopped
 }
 
 // begin serves a connection in goroutines of its own.

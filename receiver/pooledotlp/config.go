@@ -28,6 +28,9 @@ type Config struct {
 	// configured that only grpc-go's has; grpc-go always that one.
 	GRPCServer ServerMode `mapstructure:"grpc_server"`
 
+	// HTTPServer says the same of HTTP: auto, the default, or net-http.
+	HTTPServer ServerMode `mapstructure:"http_server"`
+
 	// MaxReadingBytes bounds the bytes of all requests together that have begun to arrive and are not in the pipeline. Requests beyond it are
 	// refused, and may be sent again. 0: no bound. grpc-go's server does not know of it.
 	MaxReadingBytes int64 `mapstructure:"max_reading_bytes"`
@@ -36,13 +39,14 @@ type Config struct {
 // defaultReadingBytes is as much as adaptivebatch holds by default, admitted and waiting.
 const defaultReadingBytes = 64 << 20
 
-// ServerMode says what serves gRPC.
+// ServerMode says what serves a protocol.
 type ServerMode string
 
 // The modes.
 const (
-	ServerAuto   ServerMode = "auto"
-	ServerGRPCGo ServerMode = "grpc-go"
+	ServerAuto    ServerMode = "auto"
+	ServerGRPCGo  ServerMode = "grpc-go"
+	ServerNetHTTP ServerMode = "net-http"
 )
 
 // DecodeMode says whether requests become pdata.
@@ -104,13 +108,14 @@ func (cfg *Config) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("`decode` must be auto, true or false, found %q", cfg.Decode))
 	}
-	switch cfg.GRPCServer {
-	case ServerAuto, ServerGRPCGo:
-	default:
+	if cfg.GRPCServer != ServerAuto && cfg.GRPCServer != ServerGRPCGo {
 		errs = append(errs, fmt.Errorf("`grpc_server` must be auto or grpc-go, found %q", cfg.GRPCServer))
 	}
 	if cfg.MaxReadingBytes < 0 {
 		errs = append(errs, fmt.Errorf("`max_reading_bytes` must be 0 (no bound) or more, found %d", cfg.MaxReadingBytes))
+	}
+	if cfg.HTTPServer != ServerAuto && cfg.HTTPServer != ServerNetHTTP {
+		errs = append(errs, fmt.Errorf("`http_server` must be auto or net-http, found %q", cfg.HTTPServer))
 	}
 	return errors.Join(errs...)
 }

@@ -95,6 +95,9 @@ func TestInvalidConfigurationsNameKeyRuleAndValue(t *testing.T) {
 		"several_faults":      {"decode"},
 		"negative_size":       {"max_recv_msg_size_mib"},
 		"negative_reading":    {"`max_reading_bytes` must be 0 (no bound) or more, found -1"},
+		"unknown_servers": {
+			"`grpc_server` must be auto or grpc-go, found \"net-http\"", "`http_server` must be auto or net-http, found \"grpc-go\"",
+		},
 	} {
 		t.Run(id, func(t *testing.T) {
 			_, err := load(t, "invalid_configs.yaml", id)

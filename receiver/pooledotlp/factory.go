@@ -28,7 +28,7 @@ func NewFactory() receiver.Factory {
 // createDefaultConfig takes the stock receiver's defaults from itself, so that they cannot drift apart.
 func createDefaultConfig() component.Config {
 	stock := otlpreceiver.NewFactory().CreateDefaultConfig().(*otlpreceiver.Config)
-	return &Config{Protocols: stock.Protocols, Decode: DecodeAuto, GRPCServer: ServerAuto, MaxReadingBytes: defaultReadingBytes}
+	return &Config{Protocols: stock.Protocols, Decode: DecodeAuto, GRPCServer: ServerAuto, HTTPServer: ServerAuto, MaxReadingBytes: defaultReadingBytes}
 }
 
 func createTraces(_ context.Context, set receiver.Settings, cfg component.Config, next consumer.Traces) (receiver.Traces, error) {

@@ -17,8 +17,11 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/unarygrpc"
 )
 
-// otelgrpcScope is where the Collector's grpc-go servers record calls.
-const otelgrpcScope = "go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+// Where the Collector's grpc-go servers record calls, and how long these take.
+const (
+	otelgrpcScope    = "go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	otelgrpcDuration = "rpc.server.call.duration"
+)
 
 // whyNotOwn says what is asked for that only grpc-go's server has; "" is nothing.
 func (r *otlpReceiver) whyNotOwn(ctx context.Context) string {
@@ -30,7 +33,7 @@ func (r *otlpReceiver) whyNotOwn(ctx context.Context) string {
 		return "requests are decoded"
 	case len(cfg.Middlewares) > 0:
 		return "`middlewares` are made for grpc-go"
-	case recordsCalls(ctx, r.settings.TelemetrySettings):
+	case recordsCalls(ctx, r.settings.TelemetrySettings, otelgrpcScope, otelgrpcDuration):
 		return "the Collector's own telemetry traces calls or measures them"
 	}
 	return ""
@@ -46,16 +49,16 @@ func (r *otlpReceiver) anyEncoded() bool {
 	return false
 }
 
-// recordsCalls reports whether anybody would see what otelgrpc tells of calls: their metrics are dropped unless the level of the
+// recordsCalls reports whether anybody would see what otelgrpc or otelhttp tell of calls: their metrics are dropped unless the level of the
 // Collector's metrics is detailed, and their spans go nowhere unless its telemetry has a processor of traces.
-func recordsCalls(ctx context.Context, set component.TelemetrySettings) bool {
-	duration, err := set.MeterProvider.Meter(otelgrpcScope).Float64Histogram("rpc.server.call.duration", metric.WithUnit("s"))
+func recordsCalls(ctx context.Context, set component.TelemetrySettings, scope, name string) bool {
+	duration, err := set.MeterProvider.Meter(scope).Float64Histogram(name, metric.WithUnit("s"))
 	if err == nil && duration.Enabled(ctx) {
 		return true
 	}
 	// A tracer that does nothing makes no span of its own. The parent is not sampled, so that others make one which nobody sees.
 	parent := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}, Remote: true})
-	_, span := set.TracerProvider.Tracer(otelgrpcScope).Start(trace.ContextWithRemoteSpanContext(ctx, parent), "start")
+	_, span := set.TracerProvider.Tracer(scope).Start(trace.ContextWithRemoteSpanContext(ctx, parent), "start")
 	defer span.End()
 	id := span.SpanContext().SpanID()
 	return id.IsValid() && id != parent.SpanID()

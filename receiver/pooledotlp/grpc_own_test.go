@@ -34,7 +34,7 @@ func TestGRPCGoServesWhatOnlyItCan(t *testing.T) {
 		"default":    {decode: DecodeVerified},
 		"one signal": {decode: "verified:logs"},
 		"decoded":    {decode: DecodeAlways, reason: "requests are decoded"},
-		"asked for":  {decode: verifiedOnGRPCGo, reason: "`grpc_server` is grpc-go"},
+		"asked for":  {decode: verifiedOnOthers, reason: "`grpc_server` is grpc-go"},
 		"metrics to see": {decode: DecodeVerified, reason: "telemetry", change: func(_ *Config, set *receiver.Settings) {
 			set.MeterProvider = recording(t).MeterProvider
 		}},

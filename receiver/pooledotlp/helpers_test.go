@@ -29,12 +29,12 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/pooledotlp/internal/metadata"
 )
 
-// verifiedOnGRPCGo is the byte path without the receiver's own gRPC server.
-const verifiedOnGRPCGo DecodeMode = "verified:traces,metrics,logs"
+// verifiedOnOthers is the byte path without the receiver's own servers.
+const verifiedOnOthers DecodeMode = "verified:traces,metrics,logs"
 
-// eachMode runs a behaviour test over both paths, and the byte path over both servers.
+// eachMode runs a behaviour test over both paths, and the byte path over both kinds of servers.
 func eachMode(t *testing.T, test func(t *testing.T, decode DecodeMode)) {
-	for _, m := range []DecodeMode{DecodeAlways, DecodeVerified, verifiedOnGRPCGo} {
+	for _, m := range []DecodeMode{DecodeAlways, DecodeVerified, verifiedOnOthers} {
 		t.Run("decode="+string(m), func(t *testing.T) { test(t, m) })
 	}
 }
@@ -247,8 +247,8 @@ func (r *running) requireReceived(t *testing.T, s sample) {
 func defaultConfig(decode DecodeMode) *Config {
 	cfg := NewFactory().CreateDefaultConfig().(*Config)
 	cfg.Decode = decode
-	if decode == verifiedOnGRPCGo {
-		cfg.GRPCServer = ServerGRPCGo
+	if decode == verifiedOnOthers {
+		cfg.GRPCServer, cfg.HTTPServer = ServerGRPCGo, ServerNetHTTP
 	}
 	cfg.Protocols.GRPC.GetOrInsertDefault().NetAddr.Endpoint = "127.0.0.1:0"
 	cfg.Protocols.HTTP.GetOrInsertDefault().ServerConfig.NetAddr.Endpoint = "127.0.0.1:0"

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/unaryhttp"
 )
 
 const (
@@ -22,17 +23,25 @@ const (
 
 // newMux serves the endpoints under their configured paths.
 func newMux(cfg *otlpreceiver.HTTPConfig, endpoints []endpoint, buffers mem.BufferPool, reading *bufpool.Budget) *http.ServeMux {
-	paths := map[string]string{
-		tracesNames.signal:   string(cfg.TracesURLPath),
-		metricsNames.signal:  string(cfg.MetricsURLPath),
-		logsNames.signal:     string(cfg.LogsURLPath),
-		profilesNames.signal: profilesPath,
-	}
 	mux := http.NewServeMux()
 	for _, e := range endpoints {
-		mux.Handle(paths[e.names().signal], &handler{endpoint: e, buffers: buffers, reading: reading})
+		mux.Handle(pathOf(cfg, e), &handler{endpoint: e, buffers: buffers, reading: reading})
 	}
 	return mux
+}
+
+// pathOf returns where an endpoint is served.
+func pathOf(cfg *otlpreceiver.HTTPConfig, e endpoint) string {
+	switch e.names() {
+	case tracesNames:
+		return string(cfg.TracesURLPath)
+	case metricsNames:
+		return string(cfg.MetricsURLPath)
+	case logsNames:
+		return string(cfg.LogsURLPath)
+	default:
+		return profilesPath
+	}
 }
 
 // handler serves one endpoint over HTTP. Bodies come decompressed.
@@ -53,29 +62,39 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "unsupported media type, supported: [application/json, application/x-protobuf]")
 		return
 	}
-	watch := watchBody(w, r.ContentLength, h.reading)
+	watch := watchBody(http.NewResponseController(w).SetReadDeadline, r.ContentLength, h.reading)
 	body, err := readBody(r.Body, r.ContentLength, h.buffers, h.reading)
 	defer body.Free()
 	if cut := watch.end(); errors.Is(err, bufpool.ErrNoRoom) || cut {
-		writeError(w, contentType, status.Error(codes.Unavailable, bufpool.ErrNoRoom.Error()))
+		write(w, answerTo(contentType, nil, status.Error(codes.Unavailable, bufpool.ErrNoRoom.Error())))
 		return
 	}
 	if err = errors.Join(err, r.Body.Close()); err != nil {
-		writeStatus(w, contentType, http.StatusBadRequest, statusFor(err.Error(), http.StatusBadRequest))
+		write(w, unreadable(contentType, err))
 		return
 	}
-	answer := h.endpoint.answers().proto
+	accepted := h.endpoint.answers().proto
 	if contentType == typeProto {
 		err = h.endpoint.exportProto(r.Context(), body)
 	} else {
-		answer = h.endpoint.answers().json
+		accepted = h.endpoint.answers().json
 		err = h.exportJSON(r, body)
 	}
+	write(w, answerTo(contentType, accepted, err))
+}
+
+// unreadable answers a request whose body could not be read.
+func unreadable(contentType string, err error) unaryhttp.Answer {
+	return statusAnswer(contentType, http.StatusBadRequest, statusFor(err.Error(), http.StatusBadRequest))
+}
+
+// answerTo answers with what an endpoint said.
+func answerTo(contentType string, accepted []byte, err error) unaryhttp.Answer {
 	if err != nil {
-		writeError(w, contentType, err)
-		return
+		s := status.Convert(err)
+		return statusAnswer(contentType, httpCode(s.Code()), s)
 	}
-	write(w, contentType, http.StatusOK, answer)
+	return unaryhttp.Answer{Code: http.StatusOK, ContentType: contentType, Body: accepted}
 }
 
 func (h *handler) exportJSON(r *http.Request, body mem.BufferSlice) error {
@@ -95,11 +114,14 @@ func mediaType(r *http.Request) string {
 
 // refuse answers requests that are not OTLP, in plain text.
 func refuse(w http.ResponseWriter, code int, text string) {
-	write(w, typeText, code, fmt.Appendf(nil, "%d %s", code, text))
+	write(w, unaryhttp.Answer{Code: code, ContentType: typeText, Body: fmt.Appendf(nil, "%d %s", code, text)})
 }
 
-func write(w http.ResponseWriter, contentType string, code int, body []byte) {
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(code)
-	_, _ = w.Write(body) // the client is gone; there is nobody to tell
+func write(w http.ResponseWriter, a unaryhttp.Answer) {
+	w.Header().Set("Content-Type", a.ContentType)
+	if a.RetryAfter != "" {
+		w.Header().Set("Retry-After", a.RetryAfter)
+	}
+	w.WriteHeader(a.Code)
+	_, _ = w.Write(a.Body) // the client is gone; there is nobody to tell
 }

@@ -3,6 +3,7 @@ package pooledotlp
 import (
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 
@@ -17,30 +18,46 @@ import (
 // defaultBodySize is confighttp's bound on a body where none is configured.
 const defaultBodySize = 20 << 20
 
-// httpOptions gives the server the OTLP form of errors, a gzip decoder that is faster than the standard library's and
-// reused, brotli, which confighttp does not know, and a zstd decoder that reserves no more than a body may need. The other
-// algorithms are confighttp's.
-func httpOptions(cfg *otlpreceiver.HTTPConfig) []confighttp.ToServerOption {
-	options := []confighttp.ToServerOption{confighttp.WithErrorHandler(onServerError)}
-	allowed := cfg.ServerConfig.CompressionAlgorithms
+// openers begin to decompress bodies, by algorithm.
+type openers map[string]func(io.ReadCloser) (io.ReadCloser, error)
+
+// newOpeners returns what is allowed of a gzip decoder that is faster than the standard library's and reused, brotli, which confighttp does
+// not know, and a zstd decoder that reserves no more than a body may need. The other algorithms are confighttp's.
+func newOpeners(cfg *otlpreceiver.HTTPConfig) openers {
 	gzips := &decoderPool{create: func() decoder { return new(gzip.Reader) }}
 	brotlis := &decoderPool{create: func() decoder { return new(brotli.Reader) }}
-	bodySize := cfg.ServerConfig.MaxRequestBodySize
-	if bodySize <= 0 {
-		bodySize = defaultBodySize
-	}
-	zstds := zstdreader.NewPool(bodySize)
-	for algorithm, open := range map[string]func(io.ReadCloser) (io.ReadCloser, error){
+	zstds := zstdreader.NewPool(bodySize(cfg))
+	all := openers{
 		"gzip": gzips.open,
 		"br":   brotlis.open,
 		"zstd": func(body io.ReadCloser) (io.ReadCloser, error) {
 			z, err := zstds.Open(body)
 			return &zstdBody{Reader: z, body: body}, err
 		},
-	} {
-		if allowed == nil || slices.Contains(allowed, algorithm) {
-			options = append(options, confighttp.WithDecoder(algorithm, open))
-		}
+	}
+	maps.DeleteFunc(all, func(algorithm string, _ func(io.ReadCloser) (io.ReadCloser, error)) bool {
+		return !allows(cfg, algorithm)
+	})
+	return all
+}
+
+// allows reports whether bodies may be compressed with an algorithm; "" is none.
+func allows(cfg *otlpreceiver.HTTPConfig, algorithm string) bool {
+	return cfg.ServerConfig.CompressionAlgorithms == nil || slices.Contains(cfg.ServerConfig.CompressionAlgorithms, algorithm)
+}
+
+func bodySize(cfg *otlpreceiver.HTTPConfig) int64 {
+	if n := cfg.ServerConfig.MaxRequestBodySize; n > 0 {
+		return n
+	}
+	return defaultBodySize
+}
+
+// httpOptions gives confighttp's server the OTLP form of errors, and the openers.
+func httpOptions(open openers) []confighttp.ToServerOption {
+	options := []confighttp.ToServerOption{confighttp.WithErrorHandler(onServerError)}
+	for algorithm, o := range open {
+		options = append(options, confighttp.WithDecoder(algorithm, o))
 	}
 	return options
 }

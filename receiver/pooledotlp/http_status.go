@@ -10,15 +10,13 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/unaryhttp"
 )
 
 // fallbackAnswer is for clients whose content type names no encoding for a status.
-var fallbackAnswer = []byte(`{"code": 13, "message": "failed to marshal error message"}`)
-
-// writeError answers with an endpoint's error.
-func writeError(w http.ResponseWriter, contentType string, err error) {
-	s := status.Convert(err)
-	writeStatus(w, contentType, httpCode(s.Code()), s)
+var fallbackAnswer = unaryhttp.Answer{
+	Code: http.StatusInternalServerError, ContentType: typeJSON, Body: []byte(`{"code": 13, "message": "failed to marshal error message"}`),
 }
 
 // onServerError answers for the server's own checks, before a handler runs: authentication and decompression.
@@ -28,20 +26,20 @@ func onServerError(w http.ResponseWriter, r *http.Request, text string, code int
 		contentType = mediaType(r)
 	}
 	if contentType != typeProto && contentType != typeJSON {
-		write(w, typeJSON, http.StatusInternalServerError, fallbackAnswer)
+		write(w, fallbackAnswer)
 		return
 	}
-	writeStatus(w, contentType, code, statusFor(text, code))
+	write(w, statusAnswer(contentType, code, statusFor(text, code)))
 }
 
-// writeStatus writes a status as OTLP wants it, https://opentelemetry.io/docs/specs/otlp/#failures-1. A RetryInfo becomes
+// statusAnswer answers with a status as OTLP wants it, https://opentelemetry.io/docs/specs/otlp/#failures-1. A RetryInfo becomes
 // Retry-After where HTTP knows it.
-func writeStatus(w http.ResponseWriter, contentType string, code int, s *status.Status) {
+func statusAnswer(contentType string, code int, s *status.Status) unaryhttp.Answer {
+	a := unaryhttp.Answer{Code: code, ContentType: contentType}
 	if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {
 		for _, detail := range s.Details() {
 			if retry, is := detail.(*errdetails.RetryInfo); is {
-				seconds := int64(retry.GetRetryDelay().AsDuration() / time.Second)
-				w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+				a.RetryAfter = strconv.FormatInt(int64(retry.GetRetryDelay().AsDuration()/time.Second), 10)
 			}
 		}
 	}
@@ -49,12 +47,11 @@ func writeStatus(w http.ResponseWriter, contentType string, code int, s *status.
 	if contentType == typeJSON {
 		marshal = protojson.Marshal
 	}
-	body, err := marshal(s.Proto())
-	if err != nil {
-		write(w, typeJSON, http.StatusInternalServerError, fallbackAnswer)
-		return
+	var err error
+	if a.Body, err = marshal(s.Proto()); err != nil {
+		return fallbackAnswer
 	}
-	write(w, contentType, code, body)
+	return a
 }
 
 // httpCode is the OTLP specification's table: what may be sent again is 429 or 503.

@@ -267,7 +267,7 @@ func TestHTTPRefusesBrokenCompressionInTheClientsEncoding(t *testing.T) {
 		assert.Equal(t, 400, answer.StatusCode, string(body))
 		answer, body = post(t, r.http, "/v1/traces", "text/plain", "gzip", []byte(`no`))
 		assert.Equal(t, 500, answer.StatusCode)
-		assert.Equal(t, string(fallbackAnswer), string(body))
+		assert.Equal(t, string(fallbackAnswer.Body), string(body))
 		answer, _ = post(t, r.http, "/v1/traces", "", "gzip", []byte(`no`))
 		assert.Equal(t, typeJSON, answer.Header.Get("Content-Type"))
 	})

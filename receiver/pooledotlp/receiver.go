@@ -41,7 +41,7 @@ type otlpReceiver struct {
 	profiles xconsumer.Profiles
 
 	grpcServer grpcServer
-	httpServer *http.Server
+	httpServer httpServer
 	// Where the servers listen, known once started: a port may be configured as 0.
 	grpcAddress, httpAddress net.Addr
 	serving                  sync.WaitGroup
@@ -60,6 +60,13 @@ type grpcServer interface {
 	Serve(net.Listener) error
 	GracefulStop()
 	Stop()
+}
+
+// httpServer is what net/http's server and ours have in common.
+type httpServer interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+	Close() error
 }
 
 func newReceiver(cfg *Config, set receiver.Settings) (*otlpReceiver, error) {
@@ -143,10 +150,18 @@ func (r *otlpReceiver) startHTTP(ctx context.Context, host component.Host) error
 	if err != nil {
 		return err
 	}
-	server, err := cfg.ServerConfig.ToServer(ctx, host.GetExtensions(), r.settings.TelemetrySettings,
-		newMux(cfg, endpoints, r.buffers, r.reading), httpOptions(cfg)...)
+	// This fills the configuration's gaps, and so comes after what tells them from values.
+	open, plain := newOpeners(cfg), allows(cfg, "")
+	fallback, err := cfg.ServerConfig.ToServer(ctx, host.GetExtensions(), r.settings.TelemetrySettings,
+		newMux(cfg, endpoints, r.buffers, r.reading), httpOptions(open)...)
 	if err != nil {
 		return err
+	}
+	var server httpServer = fallback
+	if why := r.whyNotOwnHTTP(ctx); why == "" {
+		server = r.ownHTTPServer(fallback, endpoints, open, plain)
+	} else {
+		r.settings.Logger.Info("HTTP is served by net/http", zap.String("reason", why))
 	}
 	listener, err := cfg.ServerConfig.ToListener(ctx)
 	if err != nil {

@@ -1,7 +1,6 @@
 package pooledotlp
 
 import (
-	"net/http"
 	"sync"
 	"time"
 
@@ -11,8 +10,9 @@ import (
 // slowBody breaks off reading a body that takes long while others find no room. What is at hand, or little more, is not worth it.
 type slowBody struct {
 	budget *bufpool.Budget
-	writer http.ResponseWriter
-	timer  *time.Timer
+	// setReadDeadline is the connection's.
+	setReadDeadline func(time.Time) error
+	timer           *time.Timer
 
 	mu   sync.Mutex
 	over bool // it has been read, or broken off
@@ -20,11 +20,11 @@ type slowBody struct {
 }
 
 // watchBody begins with the reading of a body of that length, or of an unknown one if that is negative. It returns nil when there is nothing to watch.
-func watchBody(w http.ResponseWriter, length int64, budget *bufpool.Budget) *slowBody {
+func watchBody(setReadDeadline func(time.Time) error, length int64, budget *bufpool.Budget) *slowBody {
 	if length >= 0 && length <= atHand {
 		return nil
 	}
-	b := &slowBody{budget: budget, writer: w}
+	b := &slowBody{budget: budget, setReadDeadline: setReadDeadline}
 	b.mu.Lock() // the timer is set before it is looked at
 	defer b.mu.Unlock()
 	b.timer = time.AfterFunc(bufpool.SlowReader, b.look)
@@ -38,7 +38,7 @@ func (b *slowBody) look() {
 	case b.over:
 	case b.budget.Tight():
 		b.over, b.cut = true, true
-		_ = http.NewResponseController(b.writer).SetReadDeadline(time.Now()) // servers that cannot have no connection either
+		_ = b.setReadDeadline(time.Now()) // servers that cannot have no connection either
 	default:
 		b.timer.Reset(bufpool.SlowReader)
 	}

@@ -1,0 +1,245 @@
+package unaryhttp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// bufferSize bounds a head. It is what an idle connection holds, so that it is small; a body is read past it.
+const bufferSize = 4 << 10
+
+// maxDrain is net/http's maxPostHandlerReadBytes.
+const maxDrain = 256 << 10
+
+// conn is one client's connection, which one goroutine reads and writes.
+type conn struct {
+	server *Server
+	net    net.Conn
+	ctx    context.Context // the requests' parent
+	cancel context.CancelFunc
+
+	// Only the connection's goroutine uses these, and its watch while that reads.
+	buffer     []byte
+	start, end int       // what has been read and not used
+	arrived    time.Time // when the first bytes of the request did
+	out        []byte
+
+	mu     sync.Mutex
+	active bool // a request's head is complete, and it is not answered
+	closed bool
+	watch  watch
+}
+
+func newConn(s *Server, raw net.Conn) *conn {
+	c := &conn{server: s, net: raw, buffer: make([]byte, bufferSize)}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	if connected := s.cfg.Connected; connected != nil {
+		c.ctx = connected(c.ctx, raw)
+	}
+	c.watch.ended.L = &c.mu
+	return c
+}
+
+// serve serves requests until the connection ends or is net/http's.
+func (c *conn) serve() {
+	given := false
+	defer func() {
+		c.cancel()
+		if !given {
+			_ = c.net.Close()
+		}
+	}()
+	wait := c.headerTimeout() // a new connection has as long as net/http gives it
+	for {
+		h, kind := c.head(wait)
+		switch kind {
+		case foreign:
+			given = true
+			c.server.foreign.give(c.net, c.unused())
+			return
+		case partial:
+			return // it ended, or was too slow
+		case plain:
+		}
+		if !c.request(h) {
+			return
+		}
+		wait = c.idleTimeout()
+	}
+}
+
+// head reads until it knows what the next request is. Its first byte may take as long as wait says; 0 is for ever.
+func (c *conn) head(wait time.Duration) (head, state) {
+	c.end = copy(c.buffer, c.unused())
+	c.start = 0
+	if c.end == 0 && c.read(deadline(time.Now(), wait)) != nil {
+		return head{}, partial
+	}
+	c.arrived = time.Now()
+	for {
+		h, kind := c.server.parse(c.unused())
+		if kind != partial {
+			return h, kind
+		}
+		if c.end == len(c.buffer) {
+			return h, foreign
+		}
+		if err := c.read(deadline(c.arrived, c.headerTimeout())); errors.Is(err, io.EOF) {
+			return h, foreign // net/http has an answer to half a head, too
+		} else if err != nil {
+			return h, partial
+		}
+	}
+}
+
+// read adds what arrives to the buffer.
+func (c *conn) read(until time.Time) error {
+	_ = c.net.SetReadDeadline(until)
+	n, err := c.net.Read(c.buffer[c.end:])
+	c.end += n
+	return err
+}
+
+func (c *conn) unused() []byte { return c.buffer[c.start:c.end] }
+
+// request serves a request, and reports whether another one may follow.
+func (c *conn) request(h head) bool {
+	if !c.enter() {
+		return false
+	}
+	started := time.Now()
+	c.start += h.size
+	b := &body{conn: c, missing: h.length}
+	if int64(len(c.unused())) < h.length {
+		_ = c.net.SetReadDeadline(deadline(c.arrived, c.server.cfg.Fallback.ReadTimeout))
+	}
+	answer, ok := c.handle(h, b)
+	if !ok {
+		return false
+	}
+	b.handled = true
+	b.drain()
+	last := b.missing > 0 || c.server.stopping()
+	c.out = appendAnswer(c.out[:0], answer, time.Now(), last)
+	_ = c.net.SetWriteDeadline(deadline(started, c.server.cfg.Fallback.WriteTimeout))
+	_, err := c.net.Write(c.out)
+	return c.leave() && !last && err == nil
+}
+
+// handle runs the endpoint. Like net/http, it does not let a request that makes it panic take the others along: ok is false then.
+func (c *conn) handle(h head, b *body) (answer Answer, ok bool) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer func() {
+		c.stopWatching()
+		cancel()
+		p := recover()
+		if log := c.server.cfg.Fallback.ErrorLog; p != nil && log != nil {
+			log.Printf("http: panic serving %v: %v\n%s", c.net.RemoteAddr(), p, debug.Stack())
+		}
+	}()
+	if b.missing == 0 {
+		c.startWatching()
+	}
+	return h.endpoint(ctx, Request{Body: b, Length: h.length, Encoding: h.encoding, SetReadDeadline: c.net.SetReadDeadline}), true
+}
+
+// enter notes that a request is under way, so that a shutdown waits for it.
+func (c *conn) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.active = true
+	return !c.closed
+}
+
+// leave notes that it has been answered, and reports whether the connection goes on.
+func (c *conn) leave() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.active = false
+	return !c.closed
+}
+
+// closeIdle closes a connection that is not within a request. One of which the head is incomplete is not: its client sends it again.
+func (c *conn) closeIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.active {
+		c.closed = true
+		_ = c.net.Close()
+	}
+}
+
+// close ends the connection at once, and the request under way.
+func (c *conn) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.cancel()
+	_ = c.net.Close()
+}
+
+func (c *conn) headerTimeout() time.Duration {
+	if t := c.server.cfg.Fallback.ReadHeaderTimeout; t != 0 {
+		return t
+	}
+	return c.server.cfg.Fallback.ReadTimeout
+}
+
+func (c *conn) idleTimeout() time.Duration {
+	if t := c.server.cfg.Fallback.IdleTimeout; t != 0 {
+		return t
+	}
+	return c.server.cfg.Fallback.ReadTimeout
+}
+
+// deadline is the end of a time; the zero time, which is none, if that has none.
+func deadline(from time.Time, after time.Duration) time.Time {
+	if after <= 0 {
+		return time.Time{}
+	}
+	return from.Add(after)
+}
+
+// body is a request's body: what is in the buffer, and then what arrives, which is read to where it stays.
+type body struct {
+	conn    *conn
+	missing int64
+	handled bool // by the endpoint
+}
+
+// drain reads over what an endpoint had no use for, as much of it as net/http does: closing on a client that is still sending would let the
+// system drop the answer.
+func (b *body) drain() {
+	_, _ = io.CopyN(io.Discard, b, maxDrain) // what is left ends the connection
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (n int, err error) {
+	if b.missing == 0 {
+		return 0, io.EOF
+	}
+	c := b.conn
+	p = p[:min(int64(len(p)), b.missing)]
+	if buffered := c.unused(); len(buffered) > 0 {
+		n = copy(p, buffered)
+		c.start += n
+	} else {
+		n, err = c.net.Read(p)
+	}
+	b.missing -= int64(n)
+	switch {
+	case b.missing == 0:
+		err = nil
+		if !b.handled {
+			c.startWatching()
+		}
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}

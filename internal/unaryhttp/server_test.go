@@ -1,0 +1,258 @@
+package unaryhttp
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// answered is what a client sees of an answer.
+type answered struct {
+	code  int
+	body  string
+	close bool
+}
+
+// exchange sends bytes, says that no more come, and returns the answers, and how many of them net/http did not give. What an error says of
+// the connection is not compared: net/http closes some without a word.
+func exchange(t *testing.T, address, sent string) (list []answered, ours int) {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, sent)
+	require.NoError(t, err)
+	require.NoError(t, c.(*net.TCPConn).CloseWrite())
+	r := bufio.NewReader(c)
+	for {
+		a, err := http.ReadResponse(r, &http.Request{Method: http.MethodPost})
+		if err != nil {
+			return list, ours
+		}
+		body, err := io.ReadAll(a.Body)
+		require.NoError(t, err)
+		_, err = http.ParseTime(a.Header.Get("Date"))
+		assert.True(t, err == nil || a.StatusCode >= 400, "net/http dates what a handler has answered")
+		if a.StatusCode == http.StatusOK && a.Header.Get("By") == "" {
+			ours++
+		}
+		list = append(list, answered{a.StatusCode, string(body), a.Close && a.StatusCode == http.StatusOK})
+	}
+}
+
+func TestAnswersAreNetHTTPs(t *testing.T) {
+	here := listen(t, New(config(echo)))
+	there := listen(t, &http.Server{Handler: behind(echo)})
+	large := strings.Repeat("x", 300_000)
+	for name, c := range map[string]struct {
+		sent string
+		ours int
+	}{
+		"one":                 {request("hello"), 1},
+		"empty":               {request(""), 1},
+		"large":               {request(large), 1},
+		"one after the other": {request("a") + request("") + request(large) + request("b"), 4},
+		"JSON in between": {
+			request("a") + strings.Replace(request("{}"), contentType, "application/json", 1) + request("b"), 1,
+		},
+		"chunks":                   {start + "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n" + request("b"), 0},
+		"length and chunks":        {requestWith("Transfer-Encoding: chunked\r\n", "0\r\n\r\n") + request("b"), 0},
+		"two lengths":              {requestWith("Content-Length: 3\r\n", "hello"), 0},
+		"the last":                 {request("a") + requestWith("Connection: close\r\n", "b") + request("c"), 1},
+		"another path":             {strings.Replace(request("a"), "traces", "x", 1), 0},
+		"no HTTP":                  {"hello\r\n\r\n", 0},
+		"head without an end":      {start + "Host: a\r\n", 0},
+		"body without an end":      {requestWith("", "hello")[:len(requestWith("", "hello"))-1], 0},
+		"long head":                {requestWith("A: "+strings.Repeat("b", 10_000)+"\r\n", "hello"), 0},
+		"head that fills a buffer": {requestWith("A: "+strings.Repeat("b", bufferSize-len(requestWith("A: \r\n", "")))+"\r\n", ""), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want, _ := exchange(t, there, c.sent)
+			got, ours := exchange(t, here, c.sent)
+			assert.Equal(t, want, got)
+			assert.Equal(t, c.ours, ours)
+		})
+	}
+}
+
+// pipe gives a server one end of a connection. It is for use in a bubble of synctest.
+func pipe(s *Server) net.Conn {
+	ours, theirs := net.Pipe()
+	s.begin(theirs)
+	return ours
+}
+
+func send(t *testing.T, c net.Conn, sent string) {
+	t.Helper()
+	_, err := io.WriteString(c, sent)
+	require.NoError(t, err)
+}
+
+func receive(t *testing.T, r *bufio.Reader) answered {
+	t.Helper()
+	a, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	body, err := io.ReadAll(a.Body)
+	require.NoError(t, err)
+	return answered{a.StatusCode, string(body), a.Close}
+}
+
+func TestConnectionsThatWaitTooLongAreClosed(t *testing.T) {
+	for name, c := range map[string]struct {
+		sent  string
+		after time.Duration
+	}{
+		"new":           {"", time.Minute},
+		"within a head": {start, time.Minute},
+		"idle":          {request("a"), time.Hour},
+		"within a body": {request("hello")[:len(request("hello"))-1], 2 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := config(echo)
+				cfg.Fallback.ReadTimeout = 2 * time.Hour
+				s := New(cfg)
+				client := pipe(s)
+				begun := time.Now()
+				var reading sync.WaitGroup
+				reading.Go(func() { _, _ = io.Copy(io.Discard, client) })
+				if c.sent != "" {
+					send(t, client, c.sent)
+				}
+				reading.Wait()
+				assert.Equal(t, c.after, time.Since(begun))
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}
+
+func TestAClientThatGoesAwayEndsItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan struct{})
+		s := New(config(func(ctx context.Context, r Request) Answer {
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-ctx.Done()
+			close(ended)
+			return Answer{Code: http.StatusServiceUnavailable}
+		}))
+		client := pipe(s)
+		send(t, client, request("hello"))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		select {
+		case <-ended:
+			t.Fatal("the client is there")
+		default:
+		}
+		require.NoError(t, client.Close())
+		<-ended
+		require.NoError(t, s.Close())
+	})
+}
+
+// The byte that is read while the first request is handled is the second's.
+func TestRequestsFollowOneThatTookLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(config(func(ctx context.Context, r Request) Answer {
+			a := echo(ctx, r)
+			select {
+			case <-time.After(time.Minute):
+			case <-ctx.Done():
+				a.Code = http.StatusServiceUnavailable
+			}
+			return a
+		}))
+		client := pipe(s)
+		reader := bufio.NewReader(client)
+		send(t, client, request("a"))
+		assert.Equal(t, answered{200, "a", false}, receive(t, reader), "nobody sent the next one")
+		send(t, client, request("b"))
+		time.Sleep(time.Second)
+		var sending sync.WaitGroup
+		sending.Go(func() { send(t, client, request("c")) })
+		assert.Equal(t, answered{200, "b", false}, receive(t, reader))
+		assert.Equal(t, answered{200, "c", false}, receive(t, reader))
+		sending.Wait()
+		require.NoError(t, client.Close())
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestShutdownClosesIdleConnectionsAndAnswersTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		s := New(config(func(ctx context.Context, r Request) Answer {
+			<-release
+			return echo(ctx, r)
+		}))
+		idle, within, busy := pipe(s), pipe(s), pipe(s)
+		send(t, within, start)
+		send(t, busy, request("a"))
+		synctest.Wait()
+		begun := time.Now()
+		var stopping sync.WaitGroup
+		stopping.Go(func() { assert.NoError(t, s.Shutdown(t.Context())) })
+		for _, c := range []net.Conn{idle, within} {
+			_, err := c.Read(make([]byte, 1))
+			assert.ErrorIs(t, err, io.EOF)
+		}
+		assert.Zero(t, time.Since(begun), "they are closed, and do not time out")
+		close(release)
+		assert.Equal(t, answered{200, "a", true}, receive(t, bufio.NewReader(busy)))
+		stopping.Wait()
+		assert.ErrorIs(t, s.Serve(&net.TCPListener{}), http.ErrServerClosed)
+	})
+}
+
+func TestAShutdownWhoseTimeIsUpIsFollowedByClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(config(func(ctx context.Context, _ Request) Answer {
+			<-ctx.Done()
+			return Answer{Code: http.StatusServiceUnavailable}
+		}))
+		client := pipe(s)
+		send(t, client, request("a"))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		assert.ErrorIs(t, s.Shutdown(ctx), context.DeadlineExceeded)
+		require.NoError(t, s.Close())
+		_, err := client.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, io.EOF)
+	})
+}
+
+func TestAPanicEndsOneConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		cfg := config(func(context.Context, Request) Answer { panic("no") })
+		cfg.Fallback.ErrorLog = log.New(&logged, "", 0)
+		s := New(cfg)
+		client := pipe(s)
+		_, _ = io.WriteString(client, request("a"))
+		_, err := client.Read(make([]byte, 1))
+		assert.ErrorIs(t, err, io.EOF)
+		require.NoError(t, s.Close())
+		assert.Contains(t, logged.String(), "panic serving")
+	})
+}
+
+func TestOptionalFieldsOfAnAnswer(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
+	assert.Equal(t, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: a/b\r\nRetry-After: 7\r\nDate: Fri, 02 Jan 2026 02:04:05 GMT\r\n"+
+		"Content-Length: 2\r\nConnection: close\r\n\r\nhi",
+		string(appendAnswer(nil, Answer{Code: 503, ContentType: "a/b", RetryAfter: "7", Body: []byte("hi")}, now, true)))
+}

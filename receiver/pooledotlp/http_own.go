@@ -1,0 +1,111 @@
+package pooledotlp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/collector/client"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/unaryhttp"
+)
+
+// Where the Collector's net/http servers record requests, and how long these take.
+const (
+	otelhttpScope    = "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	otelhttpDuration = "http.server.request.duration"
+)
+
+// whyNotOwnHTTP says what is asked for that only net/http's server and confighttp's handlers have; "" is nothing.
+func (r *otlpReceiver) whyNotOwnHTTP(ctx context.Context) string {
+	cfg := &r.cfg.Protocols.HTTP.Get().ServerConfig
+	switch {
+	case r.cfg.HTTPServer == ServerNetHTTP:
+		return "`http_server` is net-http"
+	case !r.anyEncoded():
+		return "requests are decoded"
+	case cfg.TLS.HasValue():
+		return "`tls` may make it HTTP/2"
+	case cfg.Auth.HasValue():
+		return "`auth` looks into the requests' headers"
+	case cfg.IncludeMetadata:
+		return "`include_metadata` keeps the requests' headers"
+	case len(cfg.Middlewares) > 0:
+		return "`middlewares` are made for net/http"
+	case len(cfg.ResponseHeaders) > 0:
+		return "`response_headers` are set"
+	case !cfg.KeepAlivesEnabled: //nolint:staticcheck // it is where confighttp puts `keepalive`
+		return "`keepalive` is off"
+	case recordsCalls(ctx, r.settings.TelemetrySettings, otelhttpScope, otelhttpDuration):
+		return "the Collector's own telemetry traces requests or measures them"
+	}
+	return ""
+}
+
+// ownHTTPServer makes the server of the byte path before net/http's; plain says whether bodies may come uncompressed.
+func (r *otlpReceiver) ownHTTPServer(fallback *http.Server, endpoints []endpoint, open openers, plain bool) httpServer {
+	cfg := r.cfg.Protocols.HTTP.Get()
+	own := unaryhttp.Config{
+		Endpoints: map[string]unaryhttp.Endpoint{}, ContentType: typeProto, Encodings: slices.Collect(maps.Keys(open)),
+		MaxBodyBytes: bodySize(cfg), Fallback: fallback, Connected: withHTTPClient,
+	}
+	if plain {
+		own.Encodings = append(own.Encodings, "")
+	}
+	for _, e := range endpoints {
+		if p := pathOf(cfg, e); isLiteral(p) {
+			own.Endpoints[p] = (&ownHandler{endpoint: e, receiver: r, open: open, bodySize: own.MaxBodyBytes}).serve
+		}
+	}
+	return unaryhttp.New(own)
+}
+
+// isLiteral reports whether a path means itself to http.ServeMux, and nothing else: neither a pattern nor one that is cleaned or unescaped.
+func isLiteral(p string) bool { return path.Clean(p) == p && !strings.ContainsAny(p, "{}%?# ") }
+
+// withHTTPClient gives the requests of a connection what the Collector knows of their client, as confighttp does.
+func withHTTPClient(ctx context.Context, c net.Conn) context.Context {
+	info := client.Info{}
+	if a, is := c.RemoteAddr().(*net.TCPAddr); is {
+		info.Addr = &net.IPAddr{IP: a.IP}
+	}
+	return client.NewContext(ctx, info)
+}
+
+// ownHandler serves one endpoint's requests in protobuf without net/http, with the answers that handler gives behind it.
+type ownHandler struct {
+	endpoint endpoint
+	receiver *otlpReceiver
+	open     openers
+	bodySize int64 // decompressed
+}
+
+func (h *ownHandler) serve(ctx context.Context, r unaryhttp.Request) unaryhttp.Answer {
+	source, length := io.NopCloser(r.Body), r.Length
+	if open := h.open[r.Encoding]; open != nil {
+		plain, err := open(source)
+		if err != nil {
+			return unreadable(typeProto, err)
+		}
+		source, length = http.MaxBytesReader(nil, plain, h.bodySize), -1
+	}
+	watch := watchBody(r.SetReadDeadline, length, h.receiver.reading)
+	body, err := readBody(source, length, h.receiver.buffers, h.receiver.reading)
+	defer body.Free()
+	if cut := watch.end(); errors.Is(err, bufpool.ErrNoRoom) || cut {
+		return answerTo(typeProto, nil, status.Error(codes.Unavailable, bufpool.ErrNoRoom.Error()))
+	}
+	if err = errors.Join(err, source.Close()); err != nil {
+		return unreadable(typeProto, err)
+	}
+	return answerTo(typeProto, h.endpoint.answers().proto, h.endpoint.exportProto(ctx, body))
+}
