@@ -178,7 +178,7 @@ func TestOneMomentMovesTheTargetOnce(t *testing.T) {
 		items := 100 << (i % 4)
 		observe(c, items, 4, 10*time.Millisecond+time.Duration(items)*50*time.Microsecond, now)
 	}
-	before := c.target // the decision is kept smaller for a moment, until larger batches are seen again
+	before := c.target  // the decision is kept smaller for a moment, until larger batches are seen again
 	for i := range 20 { // what a machine that stood still answers then, when little is left in flight
 		items := 100 << (i % 2)
 		observe(c, items, 1, 20*time.Millisecond+time.Duration(items)*time.Millisecond, now.Add(time.Duration(i)*time.Millisecond))
