@@ -126,18 +126,7 @@ func TestTheAlertPageInABrowser(t *testing.T) {
 		chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann: looking")]`),
 		chromedp.Evaluate(`location.hash = 'silences'`, nil), chromedp.WaitVisible(`//td[contains(., "on recovery")]`),
 		chromedp.Evaluate(`location.hash = 'active'`, nil), chromedp.WaitVisible(`article.critical`)))
-	// What others do is seen by the events alone, without the page asking now and then.
-	withoutPolling := chromedp.ActionFunc(func(ctx context.Context) error {
-		_, err := page.AddScriptToEvaluateOnNewDocument(`window.setInterval = () => 0`).Do(ctx)
-		return err
-	})
-	require.NoError(t, chromedp.Run(ctx, withoutPolling, chromedp.Reload(), chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann")]`),
-		chromedp.WaitVisible(`#live.on`)))
-	incident := "http://" + alerts + "/api/v1/alerts/" + active(t, alerts)["ProcessIsUp"].ID
-	post(t, incident+"/unacknowledge", `{"who": "bob"}`)
-	require.NoError(t, chromedp.Run(ctx, chromedp.WaitNotPresent(`//article//p[contains(., "acknowledged by ann")]`)))
-	post(t, incident+"/acknowledge", `{"who": "ann"}`)
-	require.NoError(t, chromedp.Run(ctx, chromedp.WaitVisible(`//article//p[contains(., "acknowledged by ann")]`)))
+	followsEvents(t, ctx, alerts)
 	act("Take back")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`#confirm`), chromedp.WaitNotPresent(`//article//p[contains(., "acknowledged by ann")]`)))
 
@@ -157,6 +146,22 @@ func TestTheAlertPageInABrowser(t *testing.T) {
 
 	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`location.hash = 'rules'`, nil), chromedp.WaitVisible(`//span[. = "Never"]`),
 		chromedp.KeyEvent("/"), chromedp.WaitVisible(`#filter:focus`), chromedp.KeyEvent("never"), chromedp.WaitNotPresent(`//span[. = "HighCPU"]`)))
+}
+
+// followsEvents sees on the open page what others do, by the events alone, without the page asking now and then.
+func followsEvents(t *testing.T, ctx context.Context, alerts string) { //nolint:revive // the browser's context is not the test's
+	t.Helper()
+	withoutPolling := chromedp.ActionFunc(func(ctx context.Context) error {
+		_, err := page.AddScriptToEvaluateOnNewDocument(`window.setInterval = () => 0`).Do(ctx)
+		return err
+	})
+	acknowledged := `//article//p[contains(., "acknowledged by ann")]`
+	require.NoError(t, chromedp.Run(ctx, withoutPolling, chromedp.Reload(), chromedp.WaitVisible(acknowledged), chromedp.WaitVisible(`#live.on`)))
+	incident := "http://" + alerts + "/api/v1/alerts/" + active(t, alerts)["ProcessIsUp"].ID
+	post(t, incident+"/unacknowledge", `{"who": "bob"}`)
+	require.NoError(t, chromedp.Run(ctx, chromedp.WaitNotPresent(acknowledged)))
+	post(t, incident+"/acknowledge", `{"who": "ann"}`)
+	require.NoError(t, chromedp.Run(ctx, chromedp.WaitVisible(acknowledged)))
 }
 
 func screenshot(t *testing.T, ctx context.Context, name string) { //nolint:revive // the browser's context is not the test's

@@ -3,6 +3,7 @@ package pooledotlp
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -127,6 +128,9 @@ func (c *Config) validateProtocol() error {
 		if h.ClientConfig.Endpoint == "" && h.TracesEndpoint == "" && h.MetricsEndpoint == "" && h.LogsEndpoint == "" && h.ProfilesEndpoint == "" {
 			return errors.New("at least one of `endpoint`, `traces_endpoint`, `metrics_endpoint`, `logs_endpoint` and `profiles_endpoint` must be set")
 		}
+		if err := h.validateURLs(); err != nil {
+			return err
+		}
 		if want := encodings[c.Protocol]; h.Encoding != "" && h.Encoding != want {
 			return fmt.Errorf("`encoding` must be %s with `protocol: %s`, found %q: remove `encoding` and choose by `protocol`",
 				want, c.Protocol, h.Encoding)
@@ -135,6 +139,41 @@ func (c *Config) validateProtocol() error {
 		return unknownProtocol(c.Protocol)
 	}
 	return nil
+}
+
+// validateURLs finds what would make every request fail: host:port, which grpc has here, is no URL, or one with the host as its scheme.
+func (h *HTTPClientConfig) validateURLs() error {
+	var errs []error
+	for _, u := range []struct{ key, value string }{
+		{"endpoint", h.ClientConfig.Endpoint}, {"traces_endpoint", h.TracesEndpoint}, {"metrics_endpoint", h.MetricsEndpoint},
+		{"logs_endpoint", h.LogsEndpoint}, {"profiles_endpoint", h.ProfilesEndpoint},
+	} {
+		if u.value == "" {
+			continue
+		}
+		if _, err := parseURL(u.key, u.value); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// parseURL reads the URL of a key. Its errors leave the URL out, which may have a password in it.
+func parseURL(key, value string) (*url.URL, error) {
+	const rule = "`%s` must be a URL that begins with http:// or https://"
+	parsed, err := url.Parse(value)
+	var whole *url.Error
+	switch {
+	case errors.As(err, &whole):
+		return nil, fmt.Errorf(rule+": %w", key, whole.Err)
+	case err != nil:
+		return nil, fmt.Errorf(rule+": %w", key, err)
+	case parsed.Scheme != "http" && parsed.Scheme != "https":
+		return nil, fmt.Errorf(rule+", found the scheme %q", key, parsed.Scheme)
+	case parsed.Host == "":
+		return nil, fmt.Errorf(rule+" and a host, found none", key)
+	}
+	return parsed, nil
 }
 
 var encodings = map[Protocol]string{ProtocolHTTPProtobuf: "proto", ProtocolHTTPJSON: "json"}

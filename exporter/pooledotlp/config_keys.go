@@ -106,7 +106,8 @@ func misplacedKey(key string, protocol Protocol) error {
 				key, other, protocol)
 		}
 	}
-	return fmt.Errorf("`%s` is not a key of this exporter with `protocol: %s`: see the README for those it has", key, protocol)
+	has := slices.Sorted(slices.Values(slices.Concat(ownKeys, clientKeys[protocol])))
+	return fmt.Errorf("`%s` is not a key of this exporter with `protocol: %s`, which has: %s", key, protocol, strings.Join(has, ", "))
 }
 
 // without copies a configuration and leaves some keys out. It keeps what confmap remembers about expanded variables, which

@@ -90,16 +90,7 @@ func (c *HTTPClientConfig) signalURL(signal wire.Signal) (*url.URL, error) {
 	default:
 		own = strings.TrimSuffix(c.ClientConfig.Endpoint, "/") + version + signal.String()
 	}
-	u, err := url.Parse(own)
-	if err != nil {
-		// Without the URL, which may have a password in it.
-		var whole *url.Error
-		if errors.As(err, &whole) {
-			err = whole.Err
-		}
-		return nil, fmt.Errorf("`%s_endpoint` must be a valid URL: %w", signal, err)
-	}
-	return u, nil
+	return parseURL(signal.String()+"_endpoint", own)
 }
 
 func (t *httpTransport) start(ctx context.Context, host component.Host) error {

@@ -49,7 +49,17 @@ func createDefaultConfig() component.Config {
 
 // Validate reports all faults together. The Collector validates the keys of Controller and Telemetry itself.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateTimeout(), c.validateEndpoint())
+	return errors.Join(c.validateInterval(), c.validateTimeout(), c.validateEndpoint())
+}
+
+// minInterval is about what a scrape of two thousand series takes; a number without a unit is read as nanoseconds.
+const minInterval = 10 * time.Millisecond
+
+func (c *Config) validateInterval() error {
+	if interval := c.Controller.CollectionInterval; interval > 0 && interval < minInterval {
+		return fmt.Errorf("`collection_interval` must be at least %v, found %v", minInterval, interval)
+	}
+	return nil
 }
 
 func (c *Config) validateTimeout() error {

@@ -62,6 +62,7 @@ func TestEverythingCanBeConfigured(t *testing.T) {
 func TestConfigurationFaults(t *testing.T) {
 	for name, spoil := range map[string]func(*Config){
 		"collection_interval": func(c *Config) { c.Controller.CollectionInterval = 0 },
+		"`collection_interval` must be at least 10ms, found 10ns":                        func(c *Config) { c.Controller.CollectionInterval = 10 },
 		"`timeout` must be positive, so that no source can hold up the others, found 0s": func(c *Config) { c.Controller.Timeout = 0 },
 		"`telemetry::endpoint` must be a URL":                                            func(c *Config) { c.Telemetry.Endpoint = "::no url" },
 		"such as \"http://localhost:8888/metrics\", found \"localhost:8888\"":            func(c *Config) { c.Telemetry.Endpoint = "localhost:8888" },

@@ -16,7 +16,7 @@ cat <<EOF
                    http://localhost:9093/          alerts: what fires, rules, history
                    http://localhost:8888/metrics   its own metrics
                    http://localhost:55679/debug/pipelinez   its pipelines
-  Try it           .tools/telemetrygen traces --otlp-insecure --traces 3    (after: make .tools/telemetrygen)
+  Try it           .tools/telemetrygen traces --otlp-insecure --traces 3 --rate 0    (after: make .tools/telemetrygen)
   Stop             Ctrl-C
 
 EOF

@@ -52,7 +52,7 @@ func Validate(algorithm Algorithm, level int) error {
 	l, ok := levels[algorithm]
 	switch {
 	case !ok:
-		return fmt.Errorf("unknown compression %q", algorithm)
+		return fmt.Errorf("unknown compression %q: there are none, gzip, zstd, snappy and brotli", algorithm)
 	case level == DefaultLevel:
 		return nil
 	case l.max == 0:

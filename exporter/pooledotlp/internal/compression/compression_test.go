@@ -101,7 +101,7 @@ func TestWhatThereIsNot(t *testing.T) {
 		level     int
 		want      string
 	}{
-		{"lzma", 0, `unknown compression "lzma"`},
+		{"lzma", 0, `unknown compression "lzma": there are none, gzip, zstd, snappy and brotli`},
 		{Gzip, 10, "gzip has levels -2 to 9, found 10"},
 		{Zstd, 23, "zstd has levels -22 to 22, found 23"},
 		{Snappy, 1, "snappy has no levels, found level 1"},

@@ -93,7 +93,7 @@ func checkSNS(key string, parsed *amconfig.Config) error {
 	return errors.Join(errs...)
 }
 
-// eachText visits the texts of a configuration, with the keys that lead there.
+// eachText visits the texts of a configuration, with the keys that lead there. Those that the user chose, a map's, are quoted.
 func eachText(v reflect.Value, where string, visit func(where, text string)) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
@@ -118,7 +118,7 @@ func eachText(v reflect.Value, where string, visit func(where, text string)) {
 		}
 	case reflect.Map:
 		for entry := v.MapRange(); entry.Next(); {
-			eachText(entry.Value(), fmt.Sprintf("%s::%v", where, entry.Key()), visit)
+			eachText(entry.Value(), fmt.Sprintf("%s::%q", where, entry.Key()), visit)
 		}
 	case reflect.String:
 		visit(where, v.String())

@@ -79,7 +79,7 @@ receivers:
   - name: all
     email_configs: [{to: a@b}, {to: a@b, auth_secret_file: gone-5}]
     slack_configs: [{channel: c}, {channel: c, api_url_file: there}]
-    pagerduty_configs: [{routing_key: k}, {service_key_file: .}]
+    pagerduty_configs: [{routing_key: k, details: {log_file: a user's own key}}, {service_key_file: .}]
     webhook_configs:
       - {url_file: gone-6}
       - {url: 'http://x', http_config: {basic_auth: {username: u, password_file: gone-7}}}
@@ -94,7 +94,7 @@ receivers:
 		"gone-6": "receivers (all)::webhook_configs::0::url_file", "gone-7": "receivers (all)::webhook_configs::1::http_config::basic_auth::password_file",
 		"gone-8":  "receivers (all)::webhook_configs::2::http_config::authorization::credentials_file",
 		"gone-9":  "receivers (all)::webhook_configs::3::http_config::oauth2::client_secret_file",
-		"gone-10": "receivers (all)::webhook_configs::4::http_config::http_headers::X-Key::files::1",
+		"gone-10": "receivers (all)::webhook_configs::4::http_config::http_headers::\"X-Key\"::files::1",
 	}
 	_, err := Parse(decodeYAML(t, configuration), "")
 	require.Error(t, err)

@@ -65,11 +65,14 @@ func (r *Rule) Check() error {
 			fault("`threshold` must be set")
 		}
 	}
-	if r.For < 0 {
-		fault("`for` must not be negative, found %s", r.For)
-	}
-	if r.KeepFiringFor < 0 {
-		fault("`keep_firing_for` must not be negative, found %s", r.KeepFiringFor)
+	// Rules are evaluated at most once a second; a number without a unit is read as nanoseconds.
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{{"for", r.For}, {"keep_firing_for", r.KeepFiringFor}} {
+		if d.value < 0 || d.value > 0 && d.value < time.Second {
+			fault("`%s` must be 0 or at least 1s, found %s", d.key, d.value)
+		}
 	}
 	previous, severities := time.Duration(0), map[string]bool{r.Severity: true}
 	for i, step := range r.Escalate {
