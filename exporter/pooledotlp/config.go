@@ -142,11 +142,11 @@ func (c *Config) validateProtocol() error {
 }
 
 // validateURLs finds what would make every request fail: host:port, which grpc has here, is no URL, or one with the host as its scheme.
-func (h *HTTPClientConfig) validateURLs() error {
+func (c *HTTPClientConfig) validateURLs() error {
 	var errs []error
 	for _, u := range []struct{ key, value string }{
-		{"endpoint", h.ClientConfig.Endpoint}, {"traces_endpoint", h.TracesEndpoint}, {"metrics_endpoint", h.MetricsEndpoint},
-		{"logs_endpoint", h.LogsEndpoint}, {"profiles_endpoint", h.ProfilesEndpoint},
+		{"endpoint", c.ClientConfig.Endpoint}, {"traces_endpoint", c.TracesEndpoint}, {"metrics_endpoint", c.MetricsEndpoint},
+		{"logs_endpoint", c.LogsEndpoint}, {"profiles_endpoint", c.ProfilesEndpoint},
 	} {
 		if u.value == "" {
 			continue
