@@ -17,8 +17,9 @@ const (
 var ErrNoRoom = errors.New("too much is being received at once")
 
 // Gatherer puts together bytes of which the number is announced. Nothing is reserved for an announcement: the first buffer is a few times
-// as large as what is at hand, and what follows is gathered in buffers no larger than all that has arrived before. So whoever announces much and
-// sends little takes at most that many times the memory of what it has sent. It is not safe for concurrent use.
+// as large as what its user says is at hand, and what follows is gathered in buffers no larger than all that has arrived before. So whoever
+// announces much and sends little takes at most that many times the memory of what it has sent, or of what was taken to be at hand. It is not safe
+// for concurrent use.
 type Gatherer struct {
 	buffers  mem.BufferPool
 	missing  int

@@ -142,7 +142,7 @@ func (c *conn) tick(now time.Time) time.Duration {
 	if !k.pinged.IsZero() && due(k.pinged, cfg.Timeout) {
 		_ = c.raw.Close()
 	}
-	if c.server.cfg.Budget != nil {
+	if c.server.cfg.Budget.Bounded() {
 		c.refuseSlow(now)
 		next = min(next, bufpool.SlowReader)
 	}

@@ -21,11 +21,13 @@ func (c *conn) refuseSlow(now time.Time) {
 		}
 		if s == c.filling {
 			if sinceBorn-time.Duration(c.keepalive.lastHeard.Load()) >= bufpool.SlowReader {
+				c.server.cfg.Budget.Refuse()
 				_ = c.raw.Close()
 			}
 			continue
 		}
 		s.fail(codes.Unavailable, "%v, and this message takes long to arrive", bufpool.ErrNoRoom)
+		c.server.cfg.Budget.Refuse()
 		c.refuseLocked(s, false)
 	}
 }

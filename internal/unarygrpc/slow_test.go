@@ -68,11 +68,18 @@ func TestWhatIsDecompressedIsInTheBudget(t *testing.T) {
 	assert.Zero(t, budget.Held())
 }
 
+// wantRoom asks in vain for what another message would take.
+func wantRoom(t *testing.T, budget *bufpool.Budget) {
+	synctest.Wait() // what has been sent is read
+	other := budget.Reserve()
+	require.False(t, other.Grow(1<<20))
+}
+
 func TestSlowMessagesMakeRoom(t *testing.T) {
 	for name, test := range map[string]struct {
-		limit   int64
-		refused bool
-	}{"tight": {100_000, true}, "room enough": {200_000, false}} {
+		limit           int64
+		wanted, refused bool
+	}{"tight": {100_000, true, true}, "nobody else wants room": {100_000, false, false}, "room enough": {200_000, true, false}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				budget := bufpool.NewBudget(test.limit)
@@ -81,16 +88,22 @@ func TestSlowMessagesMakeRoom(t *testing.T) {
 				c := pipe(t, s)
 				c.shake()
 				c.start(1, 60_000, 16_000)
+				if test.wanted {
+					wantRoom(t, budget)
+				}
 				time.Sleep(bufpool.SlowReader - time.Second)
 				synctest.Wait()
 				assert.EqualValues(t, 60_000, budget.Held())
+				before := budget.Refused()
 				time.Sleep(bufpool.SlowReader)
 				synctest.Wait()
 				if test.refused {
 					assert.Zero(t, budget.Held())
 					got := c.outcome(1)
 					assert.Equal(t, codes.Unavailable, got.code, got.text)
+					assert.Equal(t, before+1, budget.Refused())
 				} else {
+					assert.Equal(t, before, budget.Refused())
 					assert.EqualValues(t, 60_000, budget.Held())
 					for range 4 {
 						c.sent(c.framer.WriteData(1, false, make([]byte, 11_000)))
@@ -114,6 +127,7 @@ func TestAConnectionThatStopsWithinAFrameMakesRoom(t *testing.T) {
 		c.shake()
 		c.start(1, 60_000, 16_000)
 		c.raw("\x00\x10\x00\x00\x00\x00\x00\x00\x01half")
+		wantRoom(t, budget)
 		time.Sleep(bufpool.SlowReader - time.Second)
 		synctest.Wait()
 		assert.EqualValues(t, 60_000, budget.Held())
@@ -121,5 +135,22 @@ func TestAConnectionThatStopsWithinAFrameMakesRoom(t *testing.T) {
 		c.ends()
 		synctest.Wait()
 		assert.Zero(t, budget.Held())
+		assert.EqualValues(t, 2, budget.Refused(), "the other's message, and this")
 	})
+}
+
+// Where messages are not bounded together, nobody looks for slow ones.
+func TestAConnectionWithoutABoundIsLeftAlone(t *testing.T) {
+	for _, limit := range []int64{0, 1 << 20} {
+		synctest.Test(t, func(t *testing.T) {
+			s := New(withMethod(t, Config{Budget: bufpool.NewBudget(limit)}, accept))
+			defer s.Stop()
+			pipe(t, s).shake()
+			synctest.Wait()
+			c := only(s)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			assert.Equal(t, limit > 0, c.tick(time.Now()) <= bufpool.SlowReader)
+		})
+	}
 }

@@ -76,9 +76,14 @@ func (l oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 // A body that takes long makes room when others need it, and only then.
 func TestSlowBodiesMakeRoom(t *testing.T) {
 	for name, test := range map[string]struct {
-		limit int64
-		code  int
-	}{"tight": {40 << 10, http.StatusServiceUnavailable}, "room enough": {80 << 10, http.StatusOK}} {
+		limit  int64
+		wanted bool // by another request
+		code   int
+	}{
+		"tight":                  {40 << 10, true, http.StatusServiceUnavailable},
+		"nobody else wants room": {40 << 10, false, http.StatusOK},
+		"room enough":            {80 << 10, true, http.StatusOK},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg := defaultConfig(DecodeVerified)
@@ -100,9 +105,19 @@ func TestSlowBodiesMakeRoom(t *testing.T) {
 					time.Sleep(bufpool.SlowReader * 5 / 2)
 					_, _ = ours.Write(body[len(body)/2:]) // to nobody, if it was broken off
 				}()
+				synctest.Wait() // the first half is read
+				var refused uint64
+				if other := r.reading.Reserve(); test.wanted {
+					require.False(t, other.Grow(100<<10))
+					refused++
+				}
 				response, err := http.ReadResponse(bufio.NewReader(ours), nil)
 				require.NoError(t, err)
 				assert.Equal(t, test.code, response.StatusCode)
+				if test.code != http.StatusOK {
+					refused++
+				}
+				assert.Equal(t, refused, r.reading.Refused())
 				require.NoError(t, ours.Close())
 				close(l.conns)
 				require.NoError(t, server.Close())

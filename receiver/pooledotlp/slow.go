@@ -7,7 +7,7 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 )
 
-// slowBody breaks off reading a body that takes long while others find no room. What is at hand, or little more, is not worth it.
+// slowBody breaks off reading a body that takes long while others find no room.
 type slowBody struct {
 	budget *bufpool.Budget
 	// setReadDeadline is the connection's.
@@ -19,9 +19,10 @@ type slowBody struct {
 	cut  bool
 }
 
-// watchBody begins with the reading of a body of that length, or of an unknown one if that is negative. It returns nil when there is nothing to watch.
+// watchBody begins with the reading of a body of that length, or of an unknown one if that is negative. It returns nil when that body
+// takes no room from others.
 func watchBody(setReadDeadline func(time.Time) error, length int64, budget *bufpool.Budget) *slowBody {
-	if length >= 0 && length <= atHand {
+	if !budget.Bounded() || length >= 0 && length <= atHand {
 		return nil
 	}
 	b := &slowBody{budget: budget, setReadDeadline: setReadDeadline}
@@ -38,6 +39,7 @@ func (b *slowBody) look() {
 	case b.over:
 	case b.budget.Tight():
 		b.over, b.cut = true, true
+		b.budget.Refuse()
 		_ = b.setReadDeadline(time.Now()) // servers that cannot have no connection either
 	default:
 		b.timer.Reset(bufpool.SlowReader)

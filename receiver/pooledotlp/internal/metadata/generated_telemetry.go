@@ -174,7 +174,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverPooledotlpBufferSize, err = builder.meter.Int64ObservableUpDownCounter(
 		"otelcol_receiver_pooledotlp_buffer_size",
-		metric.WithDescription("Bytes of the requests that are being read (bounded by max_reading_bytes), that are in the pipeline, and of buffers that wait for reuse. [Development]"),
+		metric.WithDescription("Bytes of the requests that are being read (what max_reading_bytes bounds), that are in the pipeline, and of buffers that wait for reuse. [Development]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
@@ -204,7 +204,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverPooledotlpOverflowRequests, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_pooledotlp_overflow_requests",
-		metric.WithDescription("Requests refused because more than max_reading_bytes was being read. [Development]"),
+		metric.WithDescription("Requests refused because more than max_reading_bytes was being read, or broken off because they took long meanwhile. [Development]"),
 		metric.WithUnit("{requests}"),
 	)
 	errs = errors.Join(errs, err)

@@ -40,7 +40,7 @@ func AssertEqualReceiverPooledotlpBufferRequests(t *testing.T, tt *componenttest
 func AssertEqualReceiverPooledotlpBufferSize(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_pooledotlp_buffer_size",
-		Description: "Bytes of the requests that are being read (bounded by max_reading_bytes), that are in the pipeline, and of buffers that wait for reuse. [Development]",
+		Description: "Bytes of the requests that are being read (what max_reading_bytes bounds), that are in the pipeline, and of buffers that wait for reuse. [Development]",
 		Unit:        "By",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
@@ -114,7 +114,7 @@ func AssertEqualReceiverPooledotlpMalformedRequests(t *testing.T, tt *componentt
 func AssertEqualReceiverPooledotlpOverflowRequests(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_pooledotlp_overflow_requests",
-		Description: "Requests refused because more than max_reading_bytes was being read. [Development]",
+		Description: "Requests refused because more than max_reading_bytes was being read, or broken off because they took long meanwhile. [Development]",
 		Unit:        "{requests}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
