@@ -9,15 +9,21 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 )
 
-// atHand is what is taken to have arrived of a body: net/http does not tell. The first buffer has 32 KiB then.
+// atHand is what is taken to have arrived of a body with its head: net/http does not tell. So the first buffer of a larger one has up to 32 KiB
+// before any of it has been seen.
 const atHand = 8 << 10
 
 // readBody reads a body of the given length, or of an unknown one if that is negative. What the budget has no room for is bufpool.ErrNoRoom.
+// What is taken to have arrived needs no room: it costs little more than its connection, and watchBody does not watch it, so that clients which
+// stall would hold that room for ever.
 func readBody(body io.Reader, length int64, buffers mem.BufferPool, budget *bufpool.Budget) (mem.BufferSlice, error) {
 	if length < 0 {
 		reserved := budget.Reserve()
 		defer reserved.End()
 		return bufpool.ReadAll(body, buffers, &reserved)
+	}
+	if length <= atHand {
+		budget = nil
 	}
 	var g bufpool.Gatherer
 	g.Begin(buffers, budget, int(length))

@@ -130,6 +130,46 @@ func TestSlowBodiesMakeRoom(t *testing.T) {
 	}
 }
 
+// Clients that stall in the middle of small bodies take no room from others; in the middle of larger ones they do.
+func TestStalledSmallBodiesTakeNoRoom(t *testing.T) {
+	for length, want := range map[int64]error{atHand: nil, atHand + 1: bufpool.ErrNoRoom} {
+		synctest.Test(t, func(t *testing.T) {
+			const stalled = 16
+			buffers := bufpool.New(bufpool.DefaultConfig())
+			defer buffers.Close()
+			budget := bufpool.NewBudget(stalled * (atHand + 1))
+			body, client := io.Pipe()
+			for range stalled {
+				go func() {
+					_, err := readBody(body, length, buffers, budget)
+					assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
+				}()
+			}
+			synctest.Wait()
+			whole := make([]byte, 20<<10)
+			got, err := readBody(bytes.NewReader(whole), int64(len(whole)), buffers, budget)
+			require.ErrorIs(t, err, want)
+			got.Free()
+			require.NoError(t, client.Close())
+			synctest.Wait()
+			assert.Zero(t, budget.Held())
+			assert.Zero(t, buffers.Stats().InUse)
+		})
+	}
+}
+
+// Without a bound, bodies may take as long as they like, and nothing is to be watched.
+func TestBodiesAreWatchedWhereTheyTakeRoom(t *testing.T) {
+	for _, test := range []struct {
+		limit, length int64
+		watched       bool
+	}{{1 << 20, atHand, false}, {1 << 20, atHand + 1, true}, {1 << 20, -1, true}, {0, atHand + 1, false}, {0, -1, false}} {
+		watch := watchBody(nil, test.length, bufpool.NewBudget(test.limit))
+		assert.Equal(t, test.watched, watch != nil, "%+v", test)
+		assert.False(t, watch.end())
+	}
+}
+
 // emptyRequest is a valid request of a size, without items: a field that nobody knows.
 func emptyRequest(size int) []byte {
 	b := binary.AppendUvarint([]byte{15<<3 | 2}, uint64(size))
