@@ -59,6 +59,9 @@ func (c *conn) serve() {
 		h, kind := c.head(wait)
 		switch kind {
 		case foreign:
+			if !c.enter() { // from here on, closeIdle leaves it alone: it is net/http's to close
+				return
+			}
 			given = true
 			c.server.foreign.give(c.net, c.unused())
 			return
@@ -156,12 +159,14 @@ func (c *conn) enter() bool {
 	return !c.closed
 }
 
-// leave notes that it has been answered, and reports whether the connection goes on.
+// leave notes that it has been answered, and reports whether the connection goes on. A shutdown that has begun meanwhile may have passed the
+// connection over as active, so that the server is asked after it is not: either closeIdle sees that, or leave sees the shutdown.
 func (c *conn) leave() bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.active = false
-	return !c.closed
+	closed := c.closed
+	c.mu.Unlock()
+	return !closed && !c.server.stopping()
 }
 
 // closeIdle closes a connection that is not within a request. One of which the head is incomplete is not: its client sends it again.

@@ -1,10 +1,12 @@
 package unaryhttp
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +58,13 @@ type server interface {
 	Close() error
 }
 
+// answered is what a client sees of an answer.
+type answered struct {
+	code  int
+	body  string
+	close bool
+}
+
 // listen runs a server on loopback until the test ends, and returns its address.
 func listen(t testing.TB, s server) string {
 	t.Helper()
@@ -70,9 +79,47 @@ func listen(t testing.TB, s server) string {
 	return l.Addr().String()
 }
 
+// pipe gives a server one end of a connection. It is for use in a bubble of synctest.
+func pipe(s *Server) net.Conn {
+	ours, theirs := net.Pipe()
+	s.begin(theirs)
+	return ours
+}
+
+// serve runs a server, net/http's included, and returns what connects to it. It is for use in a bubble of synctest.
+func serve(s *Server) (connect func() net.Conn) {
+	l := newHandover()
+	go func() { _ = s.Serve(l) }()
+	return func() net.Conn {
+		ours, theirs := net.Pipe()
+		l.give(theirs, nil)
+		return ours
+	}
+}
+
+func send(t *testing.T, c net.Conn, sent string) {
+	t.Helper()
+	_, err := io.WriteString(c, sent)
+	require.NoError(t, err)
+}
+
+func receive(t *testing.T, r *bufio.Reader) answered {
+	t.Helper()
+	a, err := http.ReadResponse(r, nil)
+	require.NoError(t, err)
+	body, err := io.ReadAll(a.Body)
+	require.NoError(t, err)
+	return answered{a.StatusCode, string(body), a.Close}
+}
+
 // request is a request that is served here.
 func request(body string) string { return requestWith("", body) }
 
 func requestWith(fields, body string) string {
 	return "POST " + path + " HTTP/1.1\r\nHost: a\r\nContent-Type: " + contentType + "\r\n" + fields + contentLength(body) + body
+}
+
+// foreignRequest is one that is net/http's, which behind answers like the other.
+func foreignRequest(body string) string {
+	return strings.Replace(request(body), contentType, "application/json", 1)
 }

@@ -18,13 +18,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// answered is what a client sees of an answer.
-type answered struct {
-	code  int
-	body  string
-	close bool
-}
-
 // exchange sends bytes, says that no more come, and returns the answers, and how many of them net/http did not give. What an error says of
 // the connection is not compared: net/http closes some without a word.
 func exchange(t *testing.T, address, sent string) (list []answered, ours int) {
@@ -65,7 +58,7 @@ func TestAnswersAreNetHTTPs(t *testing.T) {
 		"large":               {request(large), 1},
 		"one after the other": {request("a") + request("") + request(large) + request("b"), 4},
 		"JSON in between": {
-			request("a") + strings.Replace(request("{}"), contentType, "application/json", 1) + request("b"), 1,
+			request("a") + foreignRequest("{}") + request("b"), 1,
 		},
 		"chunks":                   {start + "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n" + request("b"), 0},
 		"length and chunks":        {requestWith("Transfer-Encoding: chunked\r\n", "0\r\n\r\n") + request("b"), 0},
@@ -85,28 +78,6 @@ func TestAnswersAreNetHTTPs(t *testing.T) {
 			assert.Equal(t, c.ours, ours)
 		})
 	}
-}
-
-// pipe gives a server one end of a connection. It is for use in a bubble of synctest.
-func pipe(s *Server) net.Conn {
-	ours, theirs := net.Pipe()
-	s.begin(theirs)
-	return ours
-}
-
-func send(t *testing.T, c net.Conn, sent string) {
-	t.Helper()
-	_, err := io.WriteString(c, sent)
-	require.NoError(t, err)
-}
-
-func receive(t *testing.T, r *bufio.Reader) answered {
-	t.Helper()
-	a, err := http.ReadResponse(r, nil)
-	require.NoError(t, err)
-	body, err := io.ReadAll(a.Body)
-	require.NoError(t, err)
-	return answered{a.StatusCode, string(body), a.Close}
 }
 
 func TestConnectionsThatWaitTooLongAreClosed(t *testing.T) {
@@ -137,102 +108,6 @@ func TestConnectionsThatWaitTooLongAreClosed(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestAClientThatGoesAwayEndsItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ended := make(chan struct{})
-		s := New(config(func(ctx context.Context, r Request) Answer {
-			_, _ = io.Copy(io.Discard, r.Body)
-			<-ctx.Done()
-			close(ended)
-			return Answer{Code: http.StatusServiceUnavailable}
-		}))
-		client := pipe(s)
-		send(t, client, request("hello"))
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		select {
-		case <-ended:
-			t.Fatal("the client is there")
-		default:
-		}
-		require.NoError(t, client.Close())
-		<-ended
-		require.NoError(t, s.Close())
-	})
-}
-
-// The byte that is read while the first request is handled is the second's.
-func TestRequestsFollowOneThatTookLong(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := New(config(func(ctx context.Context, r Request) Answer {
-			a := echo(ctx, r)
-			select {
-			case <-time.After(time.Minute):
-			case <-ctx.Done():
-				a.Code = http.StatusServiceUnavailable
-			}
-			return a
-		}))
-		client := pipe(s)
-		reader := bufio.NewReader(client)
-		send(t, client, request("a"))
-		assert.Equal(t, answered{200, "a", false}, receive(t, reader), "nobody sent the next one")
-		send(t, client, request("b"))
-		time.Sleep(time.Second)
-		var sending sync.WaitGroup
-		sending.Go(func() { send(t, client, request("c")) })
-		assert.Equal(t, answered{200, "b", false}, receive(t, reader))
-		assert.Equal(t, answered{200, "c", false}, receive(t, reader))
-		sending.Wait()
-		require.NoError(t, client.Close())
-		require.NoError(t, s.Close())
-	})
-}
-
-func TestShutdownClosesIdleConnectionsAndAnswersTheOthers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		s := New(config(func(ctx context.Context, r Request) Answer {
-			<-release
-			return echo(ctx, r)
-		}))
-		idle, within, busy := pipe(s), pipe(s), pipe(s)
-		send(t, within, start)
-		send(t, busy, request("a"))
-		synctest.Wait()
-		begun := time.Now()
-		var stopping sync.WaitGroup
-		stopping.Go(func() { assert.NoError(t, s.Shutdown(t.Context())) })
-		for _, c := range []net.Conn{idle, within} {
-			_, err := c.Read(make([]byte, 1))
-			assert.ErrorIs(t, err, io.EOF)
-		}
-		assert.Zero(t, time.Since(begun), "they are closed, and do not time out")
-		close(release)
-		assert.Equal(t, answered{200, "a", true}, receive(t, bufio.NewReader(busy)))
-		stopping.Wait()
-		assert.ErrorIs(t, s.Serve(&net.TCPListener{}), http.ErrServerClosed)
-	})
-}
-
-func TestAShutdownWhoseTimeIsUpIsFollowedByClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := New(config(func(ctx context.Context, _ Request) Answer {
-			<-ctx.Done()
-			return Answer{Code: http.StatusServiceUnavailable}
-		}))
-		client := pipe(s)
-		send(t, client, request("a"))
-		synctest.Wait()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		assert.ErrorIs(t, s.Shutdown(ctx), context.DeadlineExceeded)
-		require.NoError(t, s.Close())
-		_, err := client.Read(make([]byte, 1))
-		assert.ErrorIs(t, err, io.EOF)
-	})
 }
 
 func TestAPanicEndsOneConnection(t *testing.T) {
