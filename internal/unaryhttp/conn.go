@@ -63,6 +63,7 @@ func (c *conn) serve() {
 				return
 			}
 			given = true
+			_ = c.net.SetReadDeadline(time.Time{}) // ours was for the first byte; net/http sets one only if it has one
 			c.server.foreign.give(c.net, c.unused())
 			return
 		case partial:

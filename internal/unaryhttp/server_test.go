@@ -110,6 +110,26 @@ func TestConnectionsThatWaitTooLongAreClosed(t *testing.T) {
 	}
 }
 
+// The time in which the first byte of a request is to come is over when it has; net/http has no time for heads here.
+func TestADeadlineEndsWithTheHandover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config(echo)
+		cfg.Fallback.ReadHeaderTimeout = 0
+		s := New(cfg)
+		client := serve(s)()
+		reader := bufio.NewReader(client)
+		send(t, client, request("a"))
+		assert.Equal(t, answered{200, "a", false}, receive(t, reader))
+		send(t, client, "GET / HTTP/1.1\r\n") // is net/http's already
+		time.Sleep(2 * cfg.Fallback.IdleTimeout)
+		if _, err := io.WriteString(client, "Host: a\r\n\r\n"); assert.NoError(t, err) {
+			assert.Equal(t, http.StatusNotFound, receive(t, reader).code)
+		}
+		require.NoError(t, client.Close())
+		require.NoError(t, s.Close())
+	})
+}
+
 func TestAPanicEndsOneConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer
