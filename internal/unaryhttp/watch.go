@@ -1,6 +1,8 @@
 package unaryhttp
 
 import (
+	"errors"
+	"os"
 	"sync"
 	"time"
 )
@@ -37,7 +39,7 @@ func (c *conn) watchClient() {
 	w := &c.watch
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !w.wanted || w.reading {
+	if !w.wanted || w.reading || len(c.unused()) > 0 { // a timer that was late for the request before has read for this one
 		return
 	}
 	w.reading = true
@@ -47,7 +49,7 @@ func (c *conn) watchClient() {
 	n, err := c.net.Read(c.buffer[:1])
 	c.mu.Lock()
 	c.end = n
-	if err != nil && w.wanted {
+	if err != nil && w.wanted && !errors.Is(err, os.ErrDeadlineExceeded) { // deadlines are the endpoint's, and say nothing of the client
 		c.cancel()
 	}
 	w.reading = false
