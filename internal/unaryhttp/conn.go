@@ -13,8 +13,11 @@ import (
 // bufferSize bounds a head. It is what an idle connection holds, so that it is small; a body is read past it.
 const bufferSize = 4 << 10
 
-// maxDrain is net/http's maxPostHandlerReadBytes.
-const maxDrain = 256 << 10
+// What net/http does with a body that its handler did not read to the end.
+const (
+	maxDrain  = 256 << 10              // maxPostHandlerReadBytes
+	lingerFor = 500 * time.Millisecond // rstAvoidanceDelay
+)
 
 // conn is one client's connection, which one goroutine reads and writes.
 type conn struct {
@@ -132,7 +135,11 @@ func (c *conn) request(h head) bool {
 	c.out = appendAnswer(c.out[:0], answer, time.Now(), last)
 	_ = c.net.SetWriteDeadline(deadline(started, c.server.cfg.Fallback.WriteTimeout))
 	_, err := c.net.Write(c.out)
-	return c.leave() && !last && err == nil
+	goesOn := c.leave() && !last && err == nil
+	if err == nil {
+		b.linger()
+	}
+	return goesOn
 }
 
 // handle runs the endpoint. Like net/http, it does not let a request that makes it panic take the others along: ok is false then.
@@ -218,10 +225,22 @@ type body struct {
 	handled bool // by the endpoint
 }
 
-// drain reads over what an endpoint had no use for, as much of it as net/http does: closing on a client that is still sending would let the
-// system drop the answer.
+// drain reads over what an endpoint had no use for, so that the connection can go on, if that is as little as net/http does it for.
 func (b *body) drain() {
-	_, _ = io.CopyN(io.Discard, b, maxDrain) // what is left ends the connection
+	if b.missing < maxDrain {
+		_, _ = io.Copy(io.Discard, b) // what is left ends the connection
+	}
+}
+
+// linger gives a client that is still sending time to read its answer: closed with data unread, the connection is reset, and the client's
+// system may drop the answer for that. A shutdown that comes meanwhile ends it, as the connection is not active any more.
+func (b *body) linger() {
+	if b.missing == 0 {
+		return
+	}
+	_ = closeWrite(b.conn.net)
+	_ = b.conn.net.SetReadDeadline(time.Now().Add(lingerFor))
+	_, _ = io.Copy(io.Discard, b)
 }
 
 // Read implements io.Reader.

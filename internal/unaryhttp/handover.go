@@ -63,8 +63,10 @@ func (r *replayed) Read(p []byte) (int, error) {
 }
 
 // CloseWrite says that nothing more comes, which net/http does after an answer to what it has not read to the end.
-func (r *replayed) CloseWrite() error {
-	if half, can := r.Conn.(interface{ CloseWrite() error }); can {
+func (r *replayed) CloseWrite() error { return closeWrite(r.Conn) }
+
+func closeWrite(c net.Conn) error {
+	if half, can := c.(interface{ CloseWrite() error }); can {
 		return half.CloseWrite()
 	}
 	return nil

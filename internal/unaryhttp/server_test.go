@@ -88,7 +88,7 @@ func TestConnectionsThatWaitTooLongAreClosed(t *testing.T) {
 		"new":           {"", time.Minute},
 		"within a head": {start, time.Minute},
 		"idle":          {request("a"), time.Hour},
-		"within a body": {request("hello")[:len(request("hello"))-1], 2 * time.Hour},
+		"within a body": {request("hello")[:len(request("hello"))-1], 2*time.Hour + lingerFor},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
