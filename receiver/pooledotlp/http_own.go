@@ -3,6 +3,7 @@ package pooledotlp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"go.opentelemetry.io/collector/client"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
@@ -90,22 +92,59 @@ type ownHandler struct {
 }
 
 func (h *ownHandler) serve(ctx context.Context, r unaryhttp.Request) unaryhttp.Answer {
+	body, err := h.read(r)
+	defer body.Free()
+	switch {
+	case errors.Is(err, bufpool.ErrNoRoom):
+		return answerTo(typeProto, nil, status.Error(codes.Unavailable, bufpool.ErrNoRoom.Error()))
+	case err != nil:
+		return unreadable(typeProto, err)
+	}
+	return answerTo(typeProto, h.endpoint.answers().proto, h.endpoint.exportProto(ctx, body))
+}
+
+// read reads a body to its end, decompressed. The decompressor is closed in any case: it goes back to its pool then, and an overload is no
+// time to make new ones.
+func (h *ownHandler) read(r unaryhttp.Request) (body mem.BufferSlice, err error) {
 	source, length := io.NopCloser(r.Body), r.Length
 	if open := h.open[r.Encoding]; open != nil {
 		plain, err := open(source)
 		if err != nil {
-			return unreadable(typeProto, err)
+			return nil, err
 		}
-		source, length = http.MaxBytesReader(nil, plain, h.bodySize), -1
+		source, length = http.MaxBytesReader(nil, &guarded{inner: plain}, h.bodySize), -1
 	}
 	watch := watchBody(r.SetReadDeadline, length, h.receiver.reading)
-	body, err := readBody(source, length, h.receiver.buffers, h.receiver.reading)
-	defer body.Free()
-	if cut := watch.end(); errors.Is(err, bufpool.ErrNoRoom) || cut {
-		return answerTo(typeProto, nil, status.Error(codes.Unavailable, bufpool.ErrNoRoom.Error()))
+	defer func() { // after a panic, too: it would look for ever
+		if watch.end() {
+			err = bufpool.ErrNoRoom
+		}
+	}()
+	body, err = readBody(source, length, h.receiver.buffers, h.receiver.reading)
+	return body, errors.Join(err, source.Close())
+}
+
+// guarded makes errors of a decompressor's panics, as confighttp does before net/http's handlers: a client that is told that its request is
+// bad does not send it again, and one whose connection just ends does.
+type guarded struct {
+	inner  io.ReadCloser
+	broken bool // it has panicked, and is in no known state
+}
+
+func (g *guarded) Read(p []byte) (n int, err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			g.broken = true
+			n, err = 0, fmt.Errorf("decompression panic: %v", panicked)
+		}
+	}()
+	return g.inner.Read(p)
+}
+
+// Close keeps what has panicked from its pool.
+func (g *guarded) Close() error {
+	if g.broken {
+		return nil
 	}
-	if err = errors.Join(err, source.Close()); err != nil {
-		return unreadable(typeProto, err)
-	}
-	return answerTo(typeProto, h.endpoint.answers().proto, h.endpoint.exportProto(ctx, body))
+	return g.inner.Close()
 }

@@ -1,9 +1,17 @@
 package pooledotlp
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"net"
+	"net/http"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,6 +24,7 @@ import (
 	"go.opentelemetry.io/collector/config/configtls"
 	"go.opentelemetry.io/collector/receiver"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/unaryhttp"
 )
 
@@ -92,4 +101,83 @@ func TestOnlyPathsThatMeanThemselvesAreServedWithoutNetHTTP(t *testing.T) {
 	} {
 		assert.Equal(t, literal, isLiteral(path), path)
 	}
+}
+
+// decompressor is one that notes what becomes of it.
+type decompressor struct {
+	io.Reader
+	closed bool
+}
+
+func (d *decompressor) Close() error { d.closed = true; return nil }
+
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("no") }
+
+// ownHandlerFor makes a receiver's own handler for traces, which decompresses bodies that are "x" with d.
+func ownHandlerFor(t *testing.T, r *otlpReceiver, d *decompressor) *ownHandler {
+	t.Helper()
+	endpoints, err := r.endpoints("http")
+	require.NoError(t, err)
+	open := openers{"x": func(io.ReadCloser) (io.ReadCloser, error) { return d, nil }}
+	return &ownHandler{endpoint: endpoints[0], receiver: r, open: open, bodySize: 1 << 20}
+}
+
+func TestWhatBecomesOfDecompressors(t *testing.T) {
+	for name, test := range map[string]struct {
+		plain  io.Reader
+		code   int
+		closed bool
+	}{
+		"read":             {bytes.NewReader(emptyRequest(10)), http.StatusOK, true},
+		"broken":           {iotest.ErrReader(errors.New("no")), http.StatusBadRequest, true},
+		"no room":          {bytes.NewReader(emptyRequest(100 << 10)), http.StatusServiceUnavailable, true},
+		"panic":            {panicking{}, http.StatusBadRequest, false},
+		"panic after some": {io.MultiReader(bytes.NewReader(emptyRequest(10)), panicking{}), http.StatusBadRequest, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := defaultConfig(DecodeVerified)
+			cfg.MaxReadingBytes = 40 << 10
+			r := create(t, cfg, nopSettings(), &sink{})
+			other := r.receiver.reading.Reserve() // who reads alone has all the room there is
+			require.True(t, other.Grow(8<<10))
+			d := &decompressor{Reader: test.plain}
+			answer := ownHandlerFor(t, r.receiver, d).serve(t.Context(), unaryhttp.Request{
+				Body: http.NoBody, Length: 1, Encoding: "x", SetReadDeadline: func(time.Time) error { return nil },
+			})
+			assert.Equal(t, test.code, answer.Code, string(answer.Body))
+			assert.Equal(t, test.closed, d.closed)
+			other.End()
+			assert.Zero(t, r.receiver.reading.Held())
+			assert.Zero(t, r.receiver.buffers.Stats().InUse)
+			require.NoError(t, r.Shutdown(t.Context()))
+		})
+	}
+}
+
+// Whatever reading a body panics with, nobody looks after it any more.
+func TestAPanicEndsTheWatchOfABody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := defaultConfig(DecodeVerified)
+		cfg.MaxReadingBytes = 256 << 10
+		r := create(t, cfg, nopSettings(), &sink{}).receiver
+		defer r.buffers.Close()
+		h := ownHandlerFor(t, r, nil)
+		var cut atomic.Bool
+		require.Panics(t, func() {
+			h.serve(t.Context(), unaryhttp.Request{Body: panicking{}, Length: 16 << 10, SetReadDeadline: func(time.Time) error {
+				cut.Store(true)
+				return nil
+			}})
+		})
+		other := r.reading.Reserve()
+		defer other.End()
+		require.True(t, other.Grow(200<<10))
+		time.Sleep(bufpool.SlowReader - time.Second)
+		require.False(t, other.Grow(200<<10), "others need room")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		assert.False(t, cut.Load())
+	})
 }
