@@ -20,19 +20,12 @@ import (
 // pipe connects a client and the server without a network, so that a test in a bubble knows when everybody waits.
 func pipe(t *testing.T, s *Server) *client {
 	ours, theirs := net.Pipe()
-	s.begin(theirs)
+	s.conns.Begin(theirs)
 	return newClient(t, ours)
 }
 
 // only returns the server's only connection.
-func only(s *Server) *conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		return c
-	}
-	return nil
-}
+func only(s *Server) *conn { return s.conns.All()[0] }
 
 func TestCallsBeyondTheLimitAreRefused(t *testing.T) {
 	g := newGate()
@@ -104,7 +97,7 @@ func TestAClientThatDoesNotReadIsBounded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := New(withMethod(t, Config{Enforcement: anyPings}, accept))
 				ours, theirs := net.Pipe()
-				s.begin(theirs)
+				s.conns.Begin(theirs)
 				c := unread(t, ours)
 				// The pipe keeps nothing, so the server's first frames have to be read.
 				go c.shake()

@@ -83,13 +83,13 @@ func FuzzConn(f *testing.F) {
 		}
 		s := New(cfg)
 		ours, theirs := net.Pipe()
-		s.begin(theirs)
+		s.conns.Begin(theirs)
 		var reading sync.WaitGroup
 		reading.Go(func() { _, _ = io.Copy(io.Discard, ours) })
 		_, _ = io.WriteString(ours, http2.ClientPreface+frame(http2.FrameSettings, 0, 0, ""))
 		_, _ = ours.Write(sent)
 		_ = ours.Close()
-		s.serving.Wait() // the server sees the end by itself
+		s.conns.Wait() // the server sees the end by itself
 		reading.Wait()
 		s.Stop()
 		if n := pool.Stats().InUse; n != 0 {

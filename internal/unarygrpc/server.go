@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc/credentials"
@@ -82,12 +81,7 @@ var ErrStopped = errors.New("the server has been stopped")
 type Server struct {
 	cfg     Config
 	workers *workers.Pool[task]
-
-	mu        sync.Mutex
-	stopped   bool
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
-	serving   sync.WaitGroup // the goroutines of connections
+	conns   *accepting.Server[*conn]
 }
 
 // New returns a server that serves nothing yet. It panics when an Answer is too long.
@@ -104,7 +98,9 @@ func New(cfg Config) *Server {
 		cfg.ReadBufferBytes = maxReadBuffer
 	}
 	cfg.Keepalive, cfg.Enforcement = keepaliveDefaults(cfg.Keepalive, cfg.Enforcement)
-	return &Server{cfg: cfg, workers: workers.New(task.run), listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
+	s := &Server{cfg: cfg, workers: workers.New(task.run)}
+	s.conns = accepting.New(func(raw net.Conn) *conn { return newConn(s, raw) }, (*conn).serve, ErrStopped)
+	return s
 }
 
 // Stats is what the server does at the moment.
@@ -115,71 +111,23 @@ type Stats struct {
 
 // Stats returns what the server does at the moment.
 func (s *Server) Stats() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stats := Stats{Connections: len(s.conns)}
-	for c := range s.conns {
+	conns := s.conns.All()
+	stats := Stats{Connections: len(conns)}
+	for _, c := range conns {
 		stats.Calls += c.running()
 	}
 	return stats
 }
 
 // Serve accepts connections until the server is stopped or the listener fails, and closes the listener.
-func (s *Server) Serve(l net.Listener) error {
-	s.mu.Lock()
-	if s.stopped {
-		s.mu.Unlock()
-		_ = l.Close()
-		return ErrStopped
-	}
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.listeners, l)
-		s.mu.Unlock()
-		_ = l.Close()
-	}()
-	if err := accepting.Loop(l, s.begin); !s.isStopped() {
-		return err
-	}
-	return ErrStopped
-}
-
-// begin serves a connection in goroutines of its own.
-func (s *Server) begin(raw net.Conn) {
-	c := newConn(s, raw)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		_ = raw.Close()
-		return
-	}
-	s.conns[c] = struct{}{}
-	s.serving.Go(func() {
-		defer s.ended(c)
-		c.serve()
-	})
-}
-
-func (s *Server) ended(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-}
-
-func (s *Server) isStopped() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopped
-}
+func (s *Server) Serve(l net.Listener) error { return s.conns.Serve(l) }
 
 // GracefulStop accepts no more connections and calls, and returns when the calls under way have been answered.
 func (s *Server) GracefulStop() {
 	for _, c := range s.stop() {
 		go c.drain() // which waits for its client to read
 	}
-	s.serving.Wait()
+	s.conns.Wait()
 }
 
 // Stop closes all connections; their calls are cancelled. It returns when their goroutines have ended.
@@ -187,23 +135,11 @@ func (s *Server) Stop() {
 	for _, c := range s.stop() {
 		c.close()
 	}
-	s.serving.Wait()
+	s.conns.Wait()
 }
 
-// stop closes the listeners and returns the connections there are.
+// stop accepts no more connections, and returns those there are.
 func (s *Server) stop() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.stopped {
-		s.stopped = true
-		s.workers.Stop()
-	}
-	for l := range s.listeners {
-		_ = l.Close()
-	}
-	conns := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
-	return conns
+	s.workers.Stop()
+	return s.conns.Stop()
 }

@@ -2,7 +2,6 @@ package unarygrpc
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -161,7 +160,7 @@ func TestAGracefulStopReachesAllConnections(t *testing.T) {
 		var clients []*client
 		for range 5 {
 			ours, theirs := net.Pipe()
-			s.begin(theirs)
+			s.conns.Begin(theirs)
 			c := unread(t, ours)
 			go c.shake()
 			for range 3 {
@@ -220,55 +219,6 @@ func TestStopCancelsWhatIsUnderWay(t *testing.T) {
 	assert.ErrorIs(t, handling.Err(), context.Canceled)
 	s.Stop()
 	s.GracefulStop()
-}
-
-// failing is a listener of which some accepts fail.
-type failing struct {
-	net.Listener
-	errs   []error
-	closed atomic.Bool
-}
-
-func (f *failing) Accept() (net.Conn, error) {
-	if len(f.errs) > 0 {
-		err := f.errs[0]
-		f.errs = f.errs[1:]
-		return nil, err
-	}
-	return f.Listener.Accept()
-}
-
-func (f *failing) Close() error {
-	f.closed.Store(true)
-	if f.Listener == nil {
-		return nil
-	}
-	return f.Listener.Close()
-}
-
-type temporary struct{ error }
-
-func (temporary) Temporary() bool { return true }
-
-func TestListenersThatFail(t *testing.T) {
-	s := New(withMethod(t, Config{}, accept))
-	broken := errors.New("broken")
-	l := &failing{errs: []error{broken}}
-	assert.Equal(t, broken, s.Serve(l))
-	assert.True(t, l.closed.Load())
-
-	real, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	l = &failing{Listener: real, errs: []error{temporary{broken}, temporary{broken}}}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(l) }()
-	require.NoError(t, call(t.Context(), connect(t, real.Addr().String()), nil), "what passes is waited for")
-	s.Stop()
-	assert.ErrorIs(t, <-ended, ErrStopped)
-
-	l = &failing{}
-	assert.ErrorIs(t, s.Serve(l), ErrStopped)
-	assert.True(t, l.closed.Load())
 }
 
 // Clients that call without pause lose no call while one of two servers stops, and call the other from then on.

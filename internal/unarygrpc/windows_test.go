@@ -27,9 +27,7 @@ func handled(t *testing.T, c *client, s *Server, ids ...uint32) {
 	for _, id := range ids {
 		c.call(id, "x")
 		require.Eventually(t, func() bool {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			for conn := range s.conns {
+			for _, conn := range s.conns.All() {
 				conn.mu.Lock()
 				found := conn.streams[id] != nil && conn.streams[id].answered
 				conn.mu.Unlock()
@@ -152,14 +150,12 @@ func TestACallIsResetWhileItsAnswerWaits(t *testing.T) {
 		id += 2
 	}
 	c.silence()
-	s.mu.Lock()
-	for conn := range s.conns {
+	for _, conn := range s.conns.All() {
 		conn.mu.Lock()
 		assert.Empty(t, conn.parked)
 		assert.Empty(t, conn.streams)
 		conn.mu.Unlock()
 	}
-	s.mu.Unlock()
 	c.sent(c.framer.WriteWindowUpdate(0, answerBytes))
 	c.call(id, "x")
 	c.answered(id)

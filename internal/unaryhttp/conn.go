@@ -67,7 +67,7 @@ func (c *conn) serve() {
 			}
 			given = true
 			_ = c.net.SetReadDeadline(time.Time{}) // ours was for the first byte; net/http sets one only if it has one
-			c.server.foreign.give(c.net, c.unused())
+			c.server.handOver(c.net, c.unused())
 			return
 		case partial:
 			return // it ended, or was too slow
@@ -131,7 +131,7 @@ func (c *conn) request(h head) bool {
 	}
 	b.handled = true
 	b.drain()
-	last := b.missing > 0 || c.server.stopping()
+	last := b.missing > 0 || c.server.conns.Stopped()
 	c.out = appendAnswer(c.out[:0], answer, time.Now(), last)
 	_ = c.net.SetWriteDeadline(deadline(started, c.server.cfg.Fallback.WriteTimeout))
 	_, err := c.net.Write(c.out)
@@ -174,7 +174,7 @@ func (c *conn) leave() bool {
 	c.active = false
 	closed := c.closed
 	c.mu.Unlock()
-	return !closed && !c.server.stopping()
+	return !closed && !c.server.conns.Stopped()
 }
 
 // closeIdle closes a connection that is not within a request. One of which the head is incomplete is not: its client sends it again.

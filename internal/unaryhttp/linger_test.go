@@ -45,7 +45,7 @@ func TestALargeBodyIsAnsweredBeforeItIsThere(t *testing.T) {
 				s := New(cfg)
 				client, theirs := net.Pipe()
 				half := &halfClosed{Conn: theirs}
-				s.begin(half)
+				s.conns.Begin(half)
 				begun := time.Now()
 				send(t, client, whole[:1000])
 				assert.Equal(t, answered{503, "", true}, receive(t, bufio.NewReader(client)))

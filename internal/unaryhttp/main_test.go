@@ -82,7 +82,7 @@ func listen(t testing.TB, s server) string {
 // pipe gives a server one end of a connection. It is for use in a bubble of synctest.
 func pipe(s *Server) net.Conn {
 	ours, theirs := net.Pipe()
-	s.begin(theirs)
+	s.conns.Begin(theirs)
 	return ours
 }
 

@@ -57,85 +57,44 @@ type Config struct {
 
 // Server serves connections, with the methods of an http.Server. They may be called from several goroutines at once.
 type Server struct {
-	cfg     Config
-	foreign *handover
+	cfg   Config
+	conns *accepting.Server[*conn]
 
-	mu        sync.Mutex
-	stopped   bool
-	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
-	serving   sync.WaitGroup // the connections' goroutines
-	fallback  sync.WaitGroup // net/http's Serve
+	foreign  *handover
+	begun    sync.Once
+	fallback sync.WaitGroup // net/http's Serve
 }
 
 // New returns a server that serves nothing yet.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, foreign: newHandover(), listeners: map[net.Listener]struct{}{}, conns: map[*conn]struct{}{}}
+	s := &Server{cfg: cfg, foreign: newHandover()}
+	s.conns = accepting.New(func(raw net.Conn) *conn { return newConn(s, raw) }, (*conn).serve, http.ErrServerClosed)
+	return s
 }
 
 // Serve accepts connections until the server is stopped, when it returns http.ErrServerClosed, or the listener fails, and closes the
 // listener.
-func (s *Server) Serve(l net.Listener) error {
-	s.mu.Lock()
-	if s.stopped {
-		s.mu.Unlock()
-		_ = l.Close()
-		return http.ErrServerClosed
-	}
-	s.listeners[l] = struct{}{}
-	if len(s.listeners) == 1 {
+func (s *Server) Serve(l net.Listener) error { return s.conns.Serve(l) }
+
+// handOver gives net/http a connection of which the given bytes have been read. With the first one, net/http begins to serve; as that is in the
+// goroutine of a connection, a shutdown, which waits for these first, knows of it.
+func (s *Server) handOver(c net.Conn, read []byte) {
+	s.begun.Do(func() {
 		s.fallback.Go(func() { _ = s.cfg.Fallback.Serve(s.foreign) }) // it ends when it is shut down
-	}
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		delete(s.listeners, l)
-		s.mu.Unlock()
-		_ = l.Close()
-	}()
-	if err := accepting.Loop(l, s.begin); !s.stopping() {
-		return err
-	}
-	return http.ErrServerClosed
-}
-
-func (s *Server) begin(raw net.Conn) {
-	c := newConn(s, raw)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stopped {
-		_ = raw.Close()
-		return
-	}
-	s.conns[c] = struct{}{}
-	s.serving.Go(func() {
-		defer s.ended(c)
-		c.serve()
 	})
-}
-
-func (s *Server) ended(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
-}
-
-func (s *Server) stopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopped
+	s.foreign.give(c, read)
 }
 
 // Shutdown accepts no more connections and requests, and returns when those under way have been answered, or with the context's error.
 func (s *Server) Shutdown(ctx context.Context) error {
-	for _, c := range s.stop() {
+	for _, c := range s.conns.Stop() {
 		c.closeIdle()
 	}
 	s.cfg.Fallback.SetKeepAlivesEnabled(false) // its idle connections are closed now, and not only when ours have ended
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.serving.Wait()
+		s.conns.Wait()
 	}()
 	select {
 	case <-done: // nothing comes to net/http any more
@@ -150,27 +109,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close closes all connections; the contexts of their requests end. It returns when their goroutines have ended, net/http's excepted.
 func (s *Server) Close() error {
-	for _, c := range s.stop() {
+	for _, c := range s.conns.Stop() {
 		c.close()
 	}
 	err := s.cfg.Fallback.Close()
 	_ = s.foreign.Close()
-	s.serving.Wait()
+	s.conns.Wait()
 	s.fallback.Wait()
 	return err
-}
-
-// stop closes the listeners and returns the connections there are.
-func (s *Server) stop() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopped = true
-	for l := range s.listeners {
-		_ = l.Close()
-	}
-	conns := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
-	return conns
 }

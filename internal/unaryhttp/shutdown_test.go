@@ -86,7 +86,7 @@ func TestAShutdownLeavesToNetHTTPWhatIsItsOwn(t *testing.T) {
 		}))
 		client := serve(s)()
 		synctest.Wait()
-		listed := s.stop()
+		listed := s.conns.Stop()
 		require.Len(t, listed, 1)
 		send(t, client, foreignRequest("{}"))
 		synctest.Wait()

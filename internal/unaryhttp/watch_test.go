@@ -90,14 +90,7 @@ func TestALateTimerLosesNoByte(t *testing.T) {
 }
 
 // only returns a server's one connection.
-func only(s *Server) *conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		return c
-	}
-	return nil
-}
+func only(s *Server) *conn { return s.conns.All()[0] }
 
 // An endpoint may break off reading when there is nothing left to read; its client is there.
 func TestADeadlineIsNoClientThatWentAway(t *testing.T) {
