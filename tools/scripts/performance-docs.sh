@@ -80,7 +80,7 @@ make_goals() {
     load=goals.load
     run $load cpu-per-item -contenders stock-batch,ours,ours-bytes -filter 'items=100/'
   fi
-  (cd .. && go test -run '^$' -bench ThroughAdaptivebatch/none -count 3 ./exporter/pooledotlp) >"$results/goals.txt"
+  (cd .. && go test -run '^$' -bench ThroughAdaptivebatch/none -cpu 1 -count 5 ./exporter/pooledotlp) >"$results/goals.txt"
   "$testbed" goals "$results/goals.txt" "$results/goals.rate/report.json" "$results/$load/report.json" >"$results/goals.md"
   cp "$results/goals.md" "$docs/goals.md"
 }

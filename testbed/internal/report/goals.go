@@ -50,7 +50,7 @@ func Goals(w io.Writer, benchmarks io.Reader, run *result.Report) error {
 	var b strings.Builder
 	b.WriteString("# What was asked for, and what holds\n\n")
 	factList(&b, run)
-	b.WriteString("- `go test -run '^$' -bench ThroughAdaptivebatch/none -count 3 ./exporter/pooledotlp`\n\n" +
+	b.WriteString("- `go test -run '^$' -bench ThroughAdaptivebatch/none -cpu 1 -count 5 ./exporter/pooledotlp`\n\n" +
 		"Each figure is the median of the rounds, with its range. Per core means per second of CPU time. Resident memory counts the binary too.\n")
 	table(&b, []string{"Asked for", "Path", "Case", "Measured", "Holds"}, rows)
 	_, err = io.WriteString(w, b.String())
