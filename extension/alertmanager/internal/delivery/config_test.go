@@ -28,11 +28,11 @@ func TestConfigurationsAreCheckedAsAlertmanagerDoes(t *testing.T) {
 		"`alertmanager`::templates":   {"{route: {receiver: a}, receivers: [{name: a}], templates: ['" + file + "x', '[']}", ""},
 		"missing to address in email": {"{route: {receiver: a}, receivers: [{name: a, email_configs: [{}]}]}", ""},
 		"bad matcher format":          {"{route: {receiver: a, routes: [{matchers: ['x']}]}, receivers: [{name: a}]}", ""},
-		"(a)::slack_configs::0::text: template: :1: unclosed action":      {"{route: {receiver: a}, receivers: [{name: a, slack_configs: [{api_url: 'http://x', text: '{{ .Status'}]}]}", ""},
-		"(a)::slack_configs::0::fields::0::value: template: :1: function": {"{route: {receiver: a}, receivers: [{name: a, slack_configs: [{api_url: 'http://x', fields: [{title: t, value: '{{ nope 1 }}'}]}]}]}", ""},
-		`(a)::email_configs::0::headers::Subject: template: :1:12: exec`:  {"{global: {smtp_smarthost: 'x:25', smtp_from: a@b}, route: {receiver: a}, receivers: [{name: a, email_configs: [{to: a@b, headers: {subject: '{{ template \"my.own\" . }}'}}]}]}", ""},
-		"(a)::pagerduty_configs::0::description":                          {"{route: {receiver: a}, receivers: [{name: a, pagerduty_configs: [{routing_key: k, description: '{{ .Colour }}'}]}]}", ""},
-		"cannot have continue in root ro":                                 {"{route: {receiver: a, continue: true}, receivers: [{name: a}]}", ""},
+		"(a)::slack_configs::0::text: template: :1: unclosed action":       {"{route: {receiver: a}, receivers: [{name: a, slack_configs: [{api_url: 'http://x', text: '{{ .Status'}]}]}", ""},
+		"(a)::slack_configs::0::fields::0::value: template: :1: function":  {"{route: {receiver: a}, receivers: [{name: a, slack_configs: [{api_url: 'http://x', fields: [{title: t, value: '{{ nope 1 }}'}]}]}]}", ""},
+		`(a)::email_configs::0::headers::"Subject": template: :1:12: exec`: {"{global: {smtp_smarthost: 'x:25', smtp_from: a@b}, route: {receiver: a}, receivers: [{name: a, email_configs: [{to: a@b, headers: {subject: '{{ template \"my.own\" . }}'}}]}]}", ""},
+		"(a)::pagerduty_configs::0::description":                           {"{route: {receiver: a}, receivers: [{name: a, pagerduty_configs: [{routing_key: k, description: '{{ .Colour }}'}]}]}", ""},
+		"cannot have continue in root ro":                                  {"{route: {receiver: a, continue: true}, receivers: [{name: a}]}", ""},
 	} {
 		var raw map[string]any
 		if test.raw != "" {
