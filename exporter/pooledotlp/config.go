@@ -162,10 +162,10 @@ func (c *HTTPClientConfig) validateURLs() error {
 func parseURL(key, value string) (*url.URL, error) {
 	const rule = "`%s` must be a URL that begins with http:// or https://"
 	parsed, err := url.Parse(value)
-	var whole *url.Error
+	if whole := (*url.Error)(nil); errors.As(err, &whole) {
+		err = whole.Err
+	}
 	switch {
-	case errors.As(err, &whole):
-		return nil, fmt.Errorf(rule+": %w", key, whole.Err)
 	case err != nil:
 		return nil, fmt.Errorf(rule+": %w", key, err)
 	case parsed.Scheme != "http" && parsed.Scheme != "https":

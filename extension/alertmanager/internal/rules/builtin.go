@@ -81,8 +81,8 @@ func (b *Builtin) Check() error {
 		if !slices.Contains(names, name) {
 			errs = append(errs, fmt.Errorf("`override` has the rules %s, found %q", strings.Join(names, ", "), name))
 		}
-		if hold := b.Override[name].For; hold != nil && *hold < 0 {
-			errs = append(errs, fmt.Errorf("`override::%s::for` must not be negative, found %s", name, *hold))
+		if hold := b.Override[name].For; hold != nil && !isHold(*hold) {
+			errs = append(errs, fmt.Errorf("`override::%s::for` must be 0 or at least 1s, found %s", name, *hold))
 		}
 	}
 	return errors.Join(errs...)

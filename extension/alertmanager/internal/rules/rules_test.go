@@ -57,12 +57,12 @@ func TestEveryFaultOfARuleIsNamed(t *testing.T) {
 		{Op: "~", For: -1, KeepFiringFor: 10, Escalate: []Step{{After: 0}, {After: 1, Severity: "x"}, {After: 2, Severity: "x"}}},
 		{Name: "Both", Metric: "m", Expr: "x"},
 	}
-	_, err := Load(Builtin{Disable: []string{"No"}, Override: map[string]Override{"Neither": {}, "HighCPU": {For: new(time.Duration(-1))}}}, bad, nil)
+	_, err := Load(Builtin{Disable: []string{"No"}, Override: map[string]Override{"Neither": {}, "HighCPU": {For: new(time.Duration(5))}}}, bad, nil)
 	for _, want := range []string{
 		"`rules::0` ()", "`name` must not be empty", "`metric` or `expr` must be set", "`for` must be 0 or at least 1s, found -1ns",
-		"`keep_firing_for` must be 0 or at least 1s, found 10ns", "`escalate::0::after` must be longer than 0s", "`escalate::0::severity`",
+		"`keep_firing_for` must be 0 or at least 1s, found 10ns", "`escalate::0::after` must be at least 1s and longer than 0s, found 0s", "`escalate::1::after` must be at least 1s and longer than 0s, found 1ns", "`escalate::0::severity`",
 		"`escalate::2::severity` must differ from those before, found \"x\"", "`rules::1` (Both): `expr` excludes `metric`",
-		"`disable::0` must be one of HighCPU", `found "No"`, `found "Neither"`, "`override::HighCPU::for`",
+		"`disable::0` must be one of HighCPU", `found "No"`, `found "Neither"`, "`override::HighCPU::for` must be 0 or at least 1s, found 5ns",
 	} {
 		assert.ErrorContains(t, err, want)
 	}

@@ -45,6 +45,10 @@ type Step struct {
 
 var operators = []string{">", ">=", "<", "<=", "==", "!="}
 
+// isHold reports whether a condition may have to hold for so long. Rules are evaluated at most once a second, and a number without a unit is read
+// as nanoseconds.
+func isHold(d time.Duration) bool { return d == 0 || d >= time.Second }
+
 // Check returns all faults of the rule's own form. Expression and templates are checked when rules are loaded.
 func (r *Rule) Check() error {
 	var errs []error
@@ -65,19 +69,16 @@ func (r *Rule) Check() error {
 			fault("`threshold` must be set")
 		}
 	}
-	// Rules are evaluated at most once a second; a number without a unit is read as nanoseconds.
-	for _, d := range []struct {
-		key   string
-		value time.Duration
-	}{{"for", r.For}, {"keep_firing_for", r.KeepFiringFor}} {
-		if d.value < 0 || d.value > 0 && d.value < time.Second {
-			fault("`%s` must be 0 or at least 1s, found %s", d.key, d.value)
-		}
+	if !isHold(r.For) {
+		fault("`for` must be 0 or at least 1s, found %s", r.For)
+	}
+	if !isHold(r.KeepFiringFor) {
+		fault("`keep_firing_for` must be 0 or at least 1s, found %s", r.KeepFiringFor)
 	}
 	previous, severities := time.Duration(0), map[string]bool{r.Severity: true}
 	for i, step := range r.Escalate {
-		if step.After <= previous {
-			fault("`escalate::%d::after` must be longer than %s, found %s", i, previous, step.After)
+		if step.After <= previous || !isHold(step.After) {
+			fault("`escalate::%d::after` must be at least 1s and longer than %s, found %s", i, previous, step.After)
 		}
 		if step.Severity == "" || severities[step.Severity] {
 			fault("`escalate::%d::severity` must differ from those before, found %q", i, step.Severity)
