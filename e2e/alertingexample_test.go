@@ -15,7 +15,8 @@ import (
 )
 
 // TestTheAlertingExampleTellsWhoItSays runs examples/alerting with its secrets from the environment and nothing changed but addresses and waiting
-// times: a critical alert reaches Slack, PagerDuty and the webhook, a warning the webhook and the mail server, which is not there.
+// times: a critical alert reaches Slack, PagerDuty and the webhook, a warning the webhook and the mail server, which is not there. Its own rules look
+// at what this gateway has.
 func TestTheAlertingExampleTellsWhoItSays(t *testing.T) {
 	t.Parallel()
 	type request struct{ path, body string }
@@ -69,6 +70,9 @@ service: {telemetry: {metrics: {readers: [{pull: {exporter: {prometheus: {host: 
 	post(t, "http://"+alerts+"/api/v2/alerts", `[{"labels": {"alertname": "Mild", "severity": "warning"}}]`)
 	await(map[string]string{"/webhook": "Mild"})
 	require.Eventually(t, func() bool { return strings.Contains(c.log(), "connect to the mail server") }, 40*time.Second, 100*time.Millisecond)
+	// Nobody sends, and the Collector's own metrics do not count as somebody.
+	require.Eventually(t, func() bool { _, is := pendingFor(t, alerts, "NothingArrives"); return is }, 40*time.Second, 100*time.Millisecond)
+	assert.NotEmpty(t, selfMetric(t, alerts, `{"otelcol.self.pending.utilization"}`), "what GatewayNearlyFull watches")
 	for _, path := range []string{"/api/v2/status", "/api/v1/alerts", "/api/v1/rules"} {
 		_, body := get(t, "http://"+alerts+path)
 		assert.NotContains(t, body, "the-", path)
