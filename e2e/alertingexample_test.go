@@ -42,6 +42,7 @@ extensions:
   health_check: {endpoint: %q}
   alertmanager:
     http: {endpoint: %q}
+    evaluation_interval: 1s # a rule's third evaluation is the first to write that its alert is pending
     alertmanager:
       global: {pagerduty_url: "%s/pagerduty", smtp_smarthost: %q}
       route: {group_wait: 100ms, group_interval: 1s}
