@@ -154,6 +154,9 @@ func (e *otlpExporter) Start(ctx context.Context, host component.Host) error {
 	if err := e.sender.start(ctx, host); err != nil {
 		return err
 	}
+	if e.pooled != nil {
+		e.pooled.LeaveOutOfHeadroom()
+	}
 	for _, c := range []*chain{e.direct, e.afterQueue} {
 		if c == nil {
 			continue

@@ -11,6 +11,7 @@ import (
 // Start does nothing: there is no work before the first call.
 func (b *batcher) Start(context.Context, component.Host) error {
 	if b.cfg.encodes() {
+		b.buffers.LeaveOutOfHeadroom()
 		b.logger.Info("Calls are encoded on arrival: nothing behind this processor looks into them.")
 	}
 	return nil

@@ -91,6 +91,7 @@ func (r *otlpReceiver) start(ctx context.Context, host component.Host) error {
 	if err != nil {
 		return errors.Join(err, r.shutdown(ctx))
 	}
+	r.buffers.LeaveOutOfHeadroom()
 	for signal, encoded := range r.signals() {
 		r.settings.Logger.Info("OTLP receiver started", zap.String("data_type", signal),
 			zap.Bool("requests_stay_encoded", encoded), zap.String("decode", string(r.cfg.Decode)))
