@@ -2,7 +2,7 @@ package generator
 
 import "sync"
 
-// bufferPool reuses the memory of requests, which all have nearly the same size. It implements mem.BufferPool: grpc-go gives a
+// bufferPool reuses the memory of requests, which all have nearly the same size. It implements mem.BufferPool: a client gives a
 // request's buffer back when the last attempt's bytes are on the wire. Its content is bounded by the clients' number.
 type bufferPool struct{ pool sync.Pool }
 

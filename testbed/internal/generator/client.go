@@ -12,12 +12,11 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/grpcclient"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/otlp"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/payload"
 )
@@ -41,55 +40,45 @@ func (e *sendError) Unwrap() error { return e.err }
 // client sends one encoded request and waits for the answer. rejected is how many items a partial success left out.
 type client interface {
 	send(ctx context.Context, slot int, body mem.Buffer) (rejected int64, failed *sendError)
-	close() error
+	close()
 }
 
-func newClient(protocol, address string, signal payload.Signal, compression otlp.Compression, connections int) (client, error) {
+func newClient(protocol, address string, signal payload.Signal, compression otlp.Compression, connections int) client {
 	if protocol == HTTP {
 		transport := &http.Transport{MaxConnsPerHost: connections, MaxIdleConnsPerHost: connections, DisableCompression: true}
 		return &httpClient{
 			url: "http://" + address + signal.HTTPPath(), signal: signal, compression: compression,
 			client: &http.Client{Transport: transport},
-		}, nil
-	}
-	c := &grpcClient{signal: signal, method: signal.GRPCMethod()}
-	c.options = []grpc.CallOption{grpc.ForceCodecV2(otlp.Codec{})}
-	if compression != otlp.None {
-		c.options = append(c.options, grpc.UseCompressor(string(compression)))
-	}
-	for range connections {
-		conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second, Backoff: reconnect}))
-		if err != nil {
-			return nil, errors.Join(err, c.close())
 		}
-		c.conns = append(c.conns, conn)
 	}
-	return c, nil
+	cfg := grpcclient.Config{Address: address, Method: signal.GRPCMethod(), Backoff: reconnect, MinConnectTimeout: time.Second}
+	if compression != otlp.None {
+		cfg.Encoding = string(compression)
+	}
+	c := &grpcClient{signal: signal}
+	for range connections {
+		c.conns = append(c.conns, grpcclient.New(cfg))
+	}
+	return c
 }
 
 type grpcClient struct {
-	conns   []*grpc.ClientConn
-	signal  payload.Signal
-	method  string
-	options []grpc.CallOption
+	conns  []*grpcclient.Client
+	signal payload.Signal
 }
 
 func (c *grpcClient) send(ctx context.Context, slot int, body mem.Buffer) (int64, *sendError) {
-	var response otlp.Message
-	defer response.Free()
-	if err := c.conns[slot%len(c.conns)].Invoke(ctx, c.method, body, &response, c.options...); err != nil {
+	answer, err := c.conns[slot%len(c.conns)].Call(ctx, body)
+	if err != nil {
 		return 0, grpcError(err)
 	}
-	return rejectedItems(c.signal, response.Bytes())
+	return rejectedItems(c.signal, answer)
 }
 
-func (c *grpcClient) close() error {
-	var errs []error
+func (c *grpcClient) close() {
 	for _, conn := range c.conns {
-		errs = append(errs, conn.Close())
+		conn.Close()
 	}
-	return errors.Join(errs...)
 }
 
 // grpcError tells what may be sent again, by the table of the OTLP specification ("Failures" under OTLP/gRPC).
@@ -145,10 +134,7 @@ func (c *httpClient) send(ctx context.Context, _ int, body mem.Buffer) (int64, *
 	return 0, httpError(response)
 }
 
-func (c *httpClient) close() error {
-	c.client.CloseIdleConnections()
-	return nil
-}
+func (c *httpClient) close() { c.client.CloseIdleConnections() }
 
 // httpError tells what may be sent again, by the OTLP specification ("Retryable response codes" under OTLP/HTTP).
 func httpError(response *http.Response) *sendError {

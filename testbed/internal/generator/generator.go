@@ -7,7 +7,6 @@ package generator
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +19,7 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/payload"
 )
 
-// reconnect is quicker than grpc-go's default, whose waits of up to two minutes would outlast a scenario.
+// reconnect is quicker than what gRPC clients do by default, whose waits of up to two minutes would outlast a scenario.
 var reconnect = backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}
 
 // maxDue bounds the requests that are due and not taken by a client yet. Beyond it they are skipped, and counted.
@@ -57,13 +56,10 @@ type Generator struct {
 	errors       errorCounts
 }
 
-// New connects; gRPC connections are made when the first request needs them.
-func New(settings Settings) (*Generator, error) {
-	c, err := newClient(settings.Protocol, settings.Address, settings.Set.Signal(), settings.Compression, settings.Load.Connections)
-	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", settings.Address, err)
-	}
-	return &Generator{settings: settings, client: c, latencies: newRecorder(), lags: newRecorder()}, nil
+// New makes a generator. Connections are made when the first request needs them.
+func New(settings Settings) *Generator {
+	c := newClient(settings.Protocol, settings.Address, settings.Set.Signal(), settings.Compression, settings.Load.Connections)
+	return &Generator{settings: settings, client: c, latencies: newRecorder(), lags: newRecorder()}
 }
 
 // Measure begins (or ends) what is measured: only requests that are due meanwhile count in the latencies.
@@ -86,7 +82,7 @@ func (g *Generator) Run(ctx, load context.Context) {
 }
 
 // Close ends the connections.
-func (g *Generator) Close() error { return g.client.close() }
+func (g *Generator) Close() { g.client.close() }
 
 // due yields when the next request is due. It is closed when the load ends.
 func (g *Generator) due(load context.Context) <-chan time.Time {

@@ -41,10 +41,9 @@ func newRig(t *testing.T, signal payload.Signal, protocol string, compression ot
 		address = r.sink.HTTPAddress()
 	}
 	load.Timeout = max(load.Timeout, 5*time.Second)
-	r.Generator, err = New(Settings{Load: load, Set: set, Ledger: r.ledger, Protocol: protocol, Address: address, Compression: compression})
-	require.NoError(t, err)
+	r.Generator = New(Settings{Load: load, Set: set, Ledger: r.ledger, Protocol: protocol, Address: address, Compression: compression})
 	t.Cleanup(func() {
-		require.NoError(t, r.Close())
+		r.Close()
 		require.NoError(t, r.sink.Shutdown())
 	})
 	return r
@@ -210,10 +209,9 @@ func BenchmarkGenerator(b *testing.B) {
 	s, err := sink.Start(sink.Settings{Set: set, Ledger: l})
 	require.NoError(b, err)
 	defer s.Shutdown()
-	g, err := New(Settings{
+	g := New(Settings{
 		Load: Load{Clients: 1, Connections: 1, Timeout: time.Second}, Set: set, Ledger: l, Protocol: GRPC, Address: s.GRPCAddress(), Compression: otlp.None,
 	})
-	require.NoError(b, err)
 	defer g.Close()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -58,6 +58,15 @@ func descend(body []byte, start, end int, path [][]protowire.Number, item func(s
 // is not part of it.
 func fields(body []byte, start, end int, field func(num protowire.Number, from, to int) error) error {
 	for pos := start; pos < end; {
+		// Nearly every field has a number below 16 and a value shorter than 128 bytes: protowire need not look at it.
+		if b := body[pos:end]; len(b) > 1 && b[0]&0x87 == byte(protowire.BytesType) && b[0] >= 1<<3 && b[1] < 0x80 && int(b[1]) <= len(b)-2 {
+			from := pos + 2
+			pos = from + int(b[1])
+			if err := field(protowire.Number(b[0]>>3), from, pos); err != nil {
+				return err
+			}
+			continue
+		}
 		num, typ, n := protowire.ConsumeTag(body[pos:end])
 		if n < 0 {
 			return fmt.Errorf("offset %d: %w", pos, protowire.ParseError(n))
