@@ -63,7 +63,7 @@ func regret() error {
 func chance() error {
 	header, rule := "\n| Load |", "| --- |"
 	for _, n := range simulate.PooledRuns {
-		header += fmt.Sprintf(" %d runs |", n)
+		header += fmt.Sprintf(" runs: %d |", n)
 		rule += " ---: |"
 	}
 	fmt.Printf("%s Best fixed of the last | Its P99 over %d others | Adaptive | Ratio |\n%s --- | ---: | ---: | ---: |\n", header, simulate.JudgedOver, rule)
