@@ -27,6 +27,11 @@ const (
 	scarce = 9
 	// timerResolution is the shortest wait that a timer of the Go runtime keeps on Linux.
 	timerResolution = time.Millisecond
+	// worthATimer is the part of timerResolution from which on a batch waits as long as that where slots are scarce: what a wait
+	// that is too long costs one batch is less than what a small one that takes a slot costs all.
+	worthATimer = 0.25
+	// bearable is the part of a request's fixed latency up to which a batch waits for a timer nevertheless.
+	bearable = 2.0 / 3
 )
 
 // Arrive counts a call with so many items, when held callers (this one included) wait for an answer.
@@ -99,11 +104,16 @@ func (a *Arrivals) linger(now time.Time, w Waiting, d Decision) time.Duration {
 }
 
 // linger returns the longest that waiting is worth. Where the backend works on no more at once, a small batch takes a slot that a
-// larger one would make more of: the fewer are free, the longer.
+// larger one would make more of: the fewer are free, the longer, and where the backend answers fast as long as a timer takes.
 func (d Decision) linger(f InFlight) time.Duration {
 	if d.Limit < d.Cap || d.Cap >= d.Most {
 		return d.Linger
 	}
 	used := float64(f.Exports-f.Retrying) / float64(d.Limit)
-	return time.Duration(float64(d.Linger) * (1 + scarce*used*used))
+	longest := time.Duration(float64(d.Linger) * (1 + scarce*used*used))
+	timer, fixed := timerResolution.Seconds(), d.Linger.Seconds()/lingerShare
+	if longest.Seconds() >= worthATimer*timer && timer <= bearable*fixed {
+		longest = max(longest, timerResolution)
+	}
+	return longest
 }

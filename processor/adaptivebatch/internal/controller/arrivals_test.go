@@ -68,6 +68,25 @@ func TestWhereSlotsAreScarceABatchWaitsLonger(t *testing.T) {
 	assert.Equal(t, 2*time.Millisecond, a.Wait(now, w, d), "the backend may well work on more")
 }
 
+func TestWhereSlotsAreScarceAShortWaitTakesAsLongAsATimer(t *testing.T) {
+	var a Arrivals
+	for i := range 1000 {
+		a.Arrive(epoch.Add(time.Duration(i)*time.Millisecond), 10, -1)
+	}
+	now := epoch.Add(time.Second)
+	d := Decision{Target: 1000, Linger: 200 * time.Microsecond, Limit: 4, Cap: 4, Most: 64}
+	w := Waiting{Items: 5, Held: -1, Timeout: time.Second, InFlight: InFlight{Exports: 1}}
+	assert.Equal(t, time.Millisecond, a.Wait(now, w, d), "312 us are worth a timer")
+	w.InFlight.Exports = 3
+	assert.Equal(t, 1212500*time.Nanosecond, a.Wait(now, w, d), "a timer keeps more than a millisecond")
+	w.InFlight.Exports = 0
+	assert.Zero(t, a.Wait(now, w, d), "200 us are not, with all slots free")
+	w.InFlight.Exports, d.Linger = 3, 140*time.Microsecond
+	assert.Zero(t, a.Wait(now, w, d), "a millisecond is too long where a request takes little more")
+	d.Linger, d.Cap = 200*time.Microsecond, 64
+	assert.Zero(t, a.Wait(now, w, d), "the backend may well work on more")
+}
+
 func TestAWaitIsNeverLongerThanTheTimeout(t *testing.T) {
 	var a Arrivals
 	a.Arrive(epoch, 1000, -1)

@@ -9,40 +9,64 @@ import (
 )
 
 // Where half of the requests fail, a call's wait is the exporter's back-off, and how many failures in a row its batch draws is chance.
-// The P99 of one run hangs on a handful of draws, and the best of 84 configurations is the luckiest of 84.
-const (
-	// ChosenOver and JudgedOver are the numbers of runs, with different chance, over which the best fixed configuration is chosen, and
-	// then compared: if the same runs did both, its luck would count again.
-	ChosenOver = 11
-	JudgedOver = 21
-)
+// The P99 of one run hangs on a handful of draws, and the best of 84 configurations is the luckiest of 84. The calls of many runs
+// together have a P99 that says something.
 
-// BestOfMany returns the fixed configuration with the lowest median, over the first ChosenOver seeds, of its P99.
-func BestOfMany(pair Pair) Fixed {
-	var best Fixed
-	lowest := time.Duration(math.MaxInt64)
+// PooledRuns are the numbers of runs, with different chance, whose calls are taken together.
+var PooledRuns = []int{1, 3, 11, 33}
+
+// JudgedOver is the number of further runs over which the fixed configuration that was best over most runs is judged once more: where the
+// same runs choose and judge, luck counts.
+const JudgedOver = 21
+
+// Chance is what remains of a pair's regret when the calls of several runs are taken together.
+type Chance struct {
+	// Ratios is the regret over the calls of so many runs as PooledRuns says, each with the fixed configuration that is best over them.
+	Ratios []float64
+	// Best is that over most runs, and Fixed and Adaptive are the P99 with it and with the defaults over the calls of JudgedOver others.
+	Best            Fixed
+	Fixed, Adaptive time.Duration
+}
+
+// WithoutChance runs all fixed configurations many times.
+func WithoutChance(pair Pair) Chance {
+	var c Chance
+	lowest := slices.Repeat([]time.Duration{math.MaxInt64}, len(PooledRuns))
 	for _, f := range FixedConfigs() {
-		if m := median(pair, f.Config(), 1, ChosenOver); m < lowest {
-			best, lowest = f, m
+		for i, p99 := range pooled(pair, f.Config(), 1, PooledRuns) {
+			if p99 >= lowest[i] {
+				continue
+			}
+			lowest[i] = p99
+			if i == len(PooledRuns)-1 {
+				c.Best = f
+			}
 		}
 	}
-	return best
-}
-
-// Median returns the median, over the JudgedOver seeds that BestOfMany does not use, of the P99.
-func Median(pair Pair, cfg controller.Config) time.Duration {
-	return median(pair, cfg, ChosenOver+1, JudgedOver)
-}
-
-func median(pair Pair, cfg controller.Config, firstSeed uint64, runs int) time.Duration {
-	all := make([]time.Duration, runs)
-	for i := range all {
-		r := Run(pair, cfg, Options{Seed: firstSeed + uint64(i)})
-		all[i] = r.P99
-		if !r.Carried() {
-			all[i] = math.MaxInt64
-		}
+	for i, p99 := range pooled(pair, Adaptive(), 1, PooledRuns) {
+		c.Ratios = append(c.Ratios, float64(p99)/float64(lowest[i]))
 	}
-	slices.Sort(all)
-	return all[runs/2]
+	others, judged := uint64(PooledRuns[len(PooledRuns)-1]+1), []int{JudgedOver} //nolint:gosec // a small constant
+	c.Fixed, c.Adaptive = pooled(pair, c.Best.Config(), others, judged)[0], pooled(pair, Adaptive(), others, judged)[0]
+	return c
+}
+
+// pooled returns the P99 of the calls of the first so many runs, for each of these numbers, which rise. From a run on that does not carry the
+// load it is the largest duration.
+func pooled(pair Pair, cfg controller.Config, firstSeed uint64, runs []int) []time.Duration {
+	p99s := slices.Repeat([]time.Duration{math.MaxInt64}, len(runs))
+	var all []time.Duration
+	done := 0
+	for i, n := range runs {
+		for ; done < n; done++ {
+			s := simulated(pair, cfg, Options{Seed: firstSeed + uint64(done)}) //nolint:gosec // not below 0
+			if !s.result.Carried() {
+				return p99s
+			}
+			all = append(all, s.latencies...)
+		}
+		slices.Sort(all)
+		p99s[i] = quantile(all, 0.99)
+	}
+	return p99s
 }

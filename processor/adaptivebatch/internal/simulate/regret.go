@@ -21,6 +21,11 @@ type Regret struct {
 // Ratio is the result's P99 as a multiple of the best fixed one's.
 func (r Regret) Ratio() float64 { return float64(r.Result.P99) / float64(max(1, r.Best.Result.P99)) }
 
+// Throughput is the number of calls answered as a multiple of the best fixed one's; where clients do not wait, that is up to them.
+func (r Regret) Throughput() float64 {
+	return float64(r.Result.Answered) / float64(max(1, r.Best.Result.Answered))
+}
+
 // Regrets runs a configuration on every pair that some fixed configuration carries, as many at once as there are processors,
 // in the order of Pairs. With another seed than that of the sweep, the best fixed configurations are those of the sweep nevertheless, and
 // run with that seed, too: what they owed to chance they lose.
@@ -57,6 +62,8 @@ type Summary struct {
 	// Near are those within 1.25 times the best, Far those above 2 times, NotCarried those whose load was not carried at all;
 	// the last are in neither.
 	Near, Far, NotCarried int
+	// Fewer are those that answered fewer calls than SameThroughput of the best.
+	Fewer int
 	// Median and Worst are of the ratios of what was carried.
 	Median, Worst float64
 	// ItemsPerRequest is the median over the pairs of the batches' mean size: what the latency is paid with.
@@ -67,6 +74,8 @@ type Summary struct {
 const (
 	NearRatio = 1.25
 	FarRatio  = 2
+	// SameThroughput is what of the best fixed configuration's throughput counts as the same.
+	SameThroughput = 0.95
 )
 
 // Summarize counts.
@@ -80,6 +89,9 @@ func Summarize(all []Regret) Summary {
 			continue
 		}
 		ratios = append(ratios, r.Ratio())
+		if r.Throughput() < SameThroughput {
+			s.Fewer++
+		}
 		if r.Ratio() <= NearRatio {
 			s.Near++
 		} else if r.Ratio() > FarRatio {

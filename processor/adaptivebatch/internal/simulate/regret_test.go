@@ -43,6 +43,7 @@ func TestRegret(t *testing.T) {
 		if !ok {
 			bound = NearRatio
 		}
+		assert.GreaterOrEqual(t, r.Throughput(), SameThroughput, "%s: %d calls, with %s %d", r.Pair.Name(), r.Result.Answered, r.Best.Fixed, r.Best.Result.Answered)
 		assert.LessOrEqual(t, r.Ratio(), bound, "%s: P99 %s, with %s %s", r.Pair.Name(), r.Result.P99, r.Best.Fixed, r.Best.Result.P99)
 	}
 	s := Summarize(all)

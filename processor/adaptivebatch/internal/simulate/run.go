@@ -109,7 +109,10 @@ type simulation struct {
 func clock(t time.Duration) time.Time { return time.Unix(0, 0).Add(t) }
 
 // Run simulates one pair with one configuration.
-func Run(pair Pair, cfg controller.Config, o Options) Result {
+func Run(pair Pair, cfg controller.Config, o Options) Result { return simulated(pair, cfg, o).result }
+
+// simulated is a run that has ended, its latencies sorted.
+func simulated(pair Pair, cfg controller.Config, o Options) *simulation {
 	load := *pair.Load
 	s := &simulation{pair: pair, options: o, now: o.From, server: newServer(pair.Backend, o.Seed)}
 	s.from, s.to = pair.window()
@@ -124,7 +127,7 @@ func Run(pair Pair, cfg controller.Config, o Options) Result {
 	slices.Sort(s.latencies)
 	s.result.P50, s.result.P99 = quantile(s.latencies, 0.5), quantile(s.latencies, 0.99)
 	s.result.Refused += s.open
-	return s.result
+	return s
 }
 
 // drain is how long after the last call answers are waited for.

@@ -39,8 +39,8 @@ func regret() error {
 	if err := simulate.WriteMisses(os.Stdout, adaptive); err != nil {
 		return err
 	}
-	fmt.Printf("\n| Configuration | Pairs | up to %g | above %g | load not carried | Median | Worst | Items a request, median |\n", simulate.NearRatio, float64(simulate.FarRatio))
-	fmt.Println("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+	fmt.Printf("\n| Configuration | Pairs | up to %g | above %g | throughput below %g | load not carried | Median | Worst | Items a request, median |\n", simulate.NearRatio, float64(simulate.FarRatio), simulate.SameThroughput)
+	fmt.Println("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 	summary("adaptive, defaults", adaptive)
 	for _, seed := range otherSeeds {
 		again, err := simulate.Regrets(simulate.Adaptive(), seed)
@@ -61,21 +61,28 @@ func regret() error {
 
 // chance prints what remains of the regret on the backend that refuses half of the requests, when one run does not decide.
 func chance() error {
-	fmt.Printf("\n| Load | Best fixed over %d runs | Its P99 over %d others | Adaptive | Ratio |\n| --- | --- | ---: | ---: | ---: |\n",
-		simulate.ChosenOver, simulate.JudgedOver)
+	header, rule := "\n| Load |", "| --- |"
+	for _, n := range simulate.PooledRuns {
+		header += fmt.Sprintf(" runs: %d |", n)
+		rule += " ---: |"
+	}
+	fmt.Printf("%s Best fixed of the last | Its P99 over %d others | Adaptive | Ratio |\n%s --- | ---: | ---: | ---: |\n", header, simulate.JudgedOver, rule)
 	for _, p := range simulate.Pairs() {
 		if p.Backend.Name != "failing" || !slices.Contains(fewDraws, p.Load.Name) {
 			continue
 		}
-		best := simulate.BestOfMany(p)
-		fixed, adaptive := simulate.Median(p, best.Config()), simulate.Median(p, simulate.Adaptive())
-		fmt.Printf("| %s | %s | %s | %s | %.2f |\n", p.Load.Name, best, fixed.Round(time.Millisecond), adaptive.Round(time.Millisecond),
-			float64(adaptive)/float64(fixed))
+		c := simulate.WithoutChance(p)
+		row := "| " + p.Load.Name + " |"
+		for _, ratio := range c.Ratios {
+			row += fmt.Sprintf(" %.2f |", ratio)
+		}
+		fmt.Printf("%s %s | %s | %s | %.2f |\n", row, c.Best, c.Fixed.Round(time.Millisecond), c.Adaptive.Round(time.Millisecond),
+			float64(c.Adaptive)/float64(c.Fixed))
 	}
 	return nil
 }
 
 func summary(name string, all []simulate.Regret) {
 	s := simulate.Summarize(all)
-	fmt.Printf("| %s | %d | %d | %d | %d | %.2f | %.2f | %.0f |\n", name, s.Pairs, s.Near, s.Far, s.NotCarried, s.Median, s.Worst, s.ItemsPerRequest)
+	fmt.Printf("| %s | %d | %d | %d | %d | %d | %.2f | %.2f | %.0f |\n", name, s.Pairs, s.Near, s.Far, s.Fewer, s.NotCarried, s.Median, s.Worst, s.ItemsPerRequest)
 }
