@@ -36,8 +36,7 @@ type poolBalancer struct {
 	// growthAsked is set by the pick that meets pressure first and cleared when a growth window ends without any, so that
 	// a busy pool wakes the maintenance goroutine once per window and an idle one never.
 	growthAsked atomic.Bool
-	// rotation makes picks start at a different connection each, so that ties do not all fall to the first.
-	rotation atomic.Uint32
+	turns       turns
 
 	mu        sync.Mutex
 	closed    bool

@@ -155,19 +155,12 @@ type picker struct {
 	target   int64
 }
 
-// Pick returns the connection with the fewest calls in flight. It looks at all of them: sampling two would be cheaper,
-// but leaves connections up to twice as loaded as others, and fifty loads are nothing against sending a request.
+// Pick returns the connection whose turn it is. It looks at all of them: sampling two would be cheaper, but leaves
+// connections up to twice as loaded as others, and fifty loads are nothing against sending a request.
 func (p *picker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 	b := p.balancer
-	start := int(b.rotation.Add(1)) % len(p.conns)
-	best := p.conns[start]
-	least := best.inFlight.Load()
-	for i := 1; i < len(p.conns) && least > 0; i++ {
-		c := p.conns[(start+i)%len(p.conns)]
-		if n := c.inFlight.Load(); n < least {
-			best, least = c, n
-		}
-	}
+	i, least := b.turns.choose(len(p.conns), func(i int) int64 { return p.conns[i].inFlight.Load() })
+	best := p.conns[i]
 	best.inFlight.Add(1)
 	b.pool.counters.picks.Add(1)
 	if b.load.observe(least, b.inFlight.Add(1), p.target) && b.growthAsked.CompareAndSwap(false, true) {

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -34,9 +35,11 @@ type slowHealth struct {
 
 func (s *slowHealth) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
 	s.calls.Add(1)
-	select {
-	case <-time.After(s.delay):
-	case <-ctx.Done():
+	if s.delay > 0 {
+		select {
+		case <-time.After(s.delay):
+		case <-ctx.Done():
+		}
 	}
 	return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVING}, nil
 }
@@ -93,52 +96,92 @@ func TestARealClientSpreadsItsCallsOverConnectionsToEveryAddress(t *testing.T) {
 	assert.InEpsilon(t, a.calls.Load(), b.calls.Load(), 0.1)
 }
 
-// What each of eight connections carried that were there throughout, at one call at a time and at ten on each. The backend takes 2 ms: by
-// one that answers at once, which connection is the least loaded is decided by scheduling.
+// What each connection carried that was there throughout, from a backend that answers at once and one that takes 2 ms.
 func TestRealConnectionsAreUsedEvenlyAtLowAndAtHighLoad(t *testing.T) {
-	const connections = 8
-	for name, c := range map[string]struct{ callers, calls int }{"low": {1, 800}, "high": {10 * connections, 8000}} {
+	for name, c := range map[string]struct {
+		connections, callers, calls int
+		delay                       time.Duration
+	}{
+		"low, at once":        {4, 1, 800, 0},
+		"high, at once":       {4, 64, 8000, 0},
+		"high, at once, more": {8, 64, 8000, 0},
+		"low, after 2 ms":     {8, 1, 800, 2 * time.Millisecond},
+		"high, after 2 ms":    {8, 80, 8000, 2 * time.Millisecond},
+	} {
 		t.Run(name, func(t *testing.T) {
-			var mu sync.Mutex
-			carried := map[string]int{}
+			var carried tally
 			count := func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 				p, _ := peer.FromContext(ctx)
-				mu.Lock()
-				carried[p.Addr.String()]++
-				mu.Unlock()
+				carried.add(p.Addr.String())
 				return handler(ctx, request)
 			}
 			cfg := DefaultConfig()
-			cfg.MinConnections, cfg.MaxConnections = connections, connections
+			cfg.MinConnections, cfg.MaxConnections = c.connections, c.connections
 			cfg.HealthCheck.Enabled = false // its calls are none of the load's
 			p := New(cfg)
 			defer p.Close()
-			client := dial(t, startServer(t, &slowHealth{delay: 2 * time.Millisecond}, grpc.UnaryInterceptor(count)), p.DialOption())
+			client := dial(t, startServer(t, &slowHealth{delay: c.delay}, grpc.UnaryInterceptor(count)), p.DialOption())
 			call := func() {
 				_, err := client.Check(context.Background(), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
 				assert.NoError(t, err)
 			}
 			call()
-			require.Eventually(t, func() bool { return p.Stats().Ready == connections }, 10*time.Second, time.Millisecond)
-			mu.Lock()
-			clear(carried)
-			mu.Unlock()
-			var all sync.WaitGroup
-			for range c.callers {
-				all.Go(func() {
-					for range c.calls / c.callers {
-						call()
-					}
-				})
-			}
-			all.Wait()
-			require.Len(t, carried, connections)
-			for address, n := range carried {
-				assert.InEpsilon(t, c.calls/connections, n, 0.1, address)
-			}
-			t.Logf("calls on each connection: %v", slices.Sorted(maps.Values(carried)))
+			require.Eventually(t, func() bool { return p.Stats().Ready == c.connections }, 10*time.Second, time.Millisecond)
+			carried.clear()
+			callAll(c.callers, c.calls, call)
+			carried.requireEven(t, c.connections)
 		})
 	}
+}
+
+// tally counts what each connection carried, by its client's address.
+type tally struct {
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+func (c *tally) add(connection string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.calls == nil {
+		c.calls = map[string]int{}
+	}
+	c.calls[connection]++
+}
+
+func (c *tally) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.calls)
+}
+
+// requireEven requires that each of so many connections carried the mean, by 10 %.
+func (c *tally) requireEven(t *testing.T, connections int) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.Logf("calls on each connection: %v", slices.Sorted(maps.Values(c.calls)))
+	require.Len(t, c.calls, connections)
+	total := 0
+	for _, n := range c.calls {
+		total += n
+	}
+	for address, n := range c.calls {
+		assert.InEpsilon(t, total/connections, n, 0.1, address)
+	}
+}
+
+// callAll makes calls from so many callers at once.
+func callAll(callers, calls int, call func()) {
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for range calls / callers {
+				call()
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestABlackHoleUnderRealTraffic(t *testing.T) {
@@ -193,10 +236,17 @@ func BenchmarkPick(b *testing.B) {
 			client := &fakeClient{}
 			p, _ := startPool(b, client, func(c *Config) { c.MinConnections, c.MaxConnections = connections, connections }, "a:1")
 			require.Eventually(b, func() bool { return p.Stats().Ready == connections }, 10*time.Second, time.Millisecond)
+			picker := client.currentState().Picker
 			b.ReportAllocs()
+			b.SetParallelism(64)
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					client.pick(b).end(nil)
+					r, err := picker.Pick(balancer.PickInfo{})
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					r.Done(balancer.DoneInfo{})
 				}
 			})
 		})

@@ -22,7 +22,7 @@ type HTTP struct {
 
 	load     load
 	inFlight atomic.Int64
-	rotation atomic.Uint32
+	turns    turns
 	// multiplexed is set by the first answer over HTTP/2.
 	multiplexed atomic.Bool
 	counters    counters
@@ -70,7 +70,7 @@ func (c *Config) Tune(maxConnsPerHost, maxIdleConnsPerHost, maxIdleConns *int, i
 	}
 }
 
-// Do calls fn with the client that has the fewest requests in flight. fn returns the protocol's major version of the answer,
+// Do calls fn with the client whose turn it is. fn returns the protocol's major version of the answer,
 // and an error when there was none.
 func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
 	now := time.Now()
@@ -101,26 +101,18 @@ func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
 	return nil
 }
 
-// pick returns the least loaded member that is not held back, or the least loaded of all.
+// pick returns the member whose turn it is, of those that are not held back or else of all, and the fewest requests in flight.
 func (p *HTTP) pick(members []*httpMember, now time.Time) (*httpMember, int64) {
-	start := int(p.rotation.Add(1)) % len(members)
-	var best *httpMember
-	var least int64
-	for _, heldBack := range []bool{false, true} {
-		for i := range members {
-			m := members[(start+i)%len(members)]
-			if !heldBack && m.heldBackUntil > now.UnixNano() {
-				continue
-			}
-			if n := m.inFlight.Load(); best == nil || n < least {
-				best, least = m, n
-			}
+	i, least := p.turns.choose(len(members), func(i int) int64 {
+		if members[i].heldBackUntil > now.UnixNano() {
+			return -1
 		}
-		if best != nil {
-			break
-		}
+		return members[i].inFlight.Load()
+	})
+	if least < 0 {
+		i, least = p.turns.choose(len(members), func(i int) int64 { return members[i].inFlight.Load() })
 	}
-	return best, least
+	return members[i], least
 }
 
 // resize grows and shrinks the pool. Its windows are those of the gRPC pool, but end with the first call after their time.

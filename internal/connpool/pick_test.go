@@ -3,8 +3,10 @@ package connpool
 import (
 	"encoding/json"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -29,16 +31,14 @@ func TestAPickGoesToTheConnectionWithTheFewestCallsInFlight(t *testing.T) {
 		for _, n := range load {
 			assert.Equal(t, 3, n)
 		}
-		// Two calls end on one connection: the next two go there.
+		// All calls end on one connection: the next goes there.
 		freed := calls[0].sub
 		for _, c := range calls {
 			if c.sub == freed {
 				c.end(nil)
 			}
 		}
-		for range 3 {
-			assert.Same(t, freed, client.pick(t).sub)
-		}
+		assert.Same(t, freed, client.pick(t).sub)
 	})
 }
 
@@ -65,6 +65,88 @@ func TestConnectionsAreUsedEvenlyAtLowAndAtHighLoad(t *testing.T) {
 				for _, n := range picks {
 					assert.InEpsilon(t, total/8, n, 0.1)
 				}
+			})
+		})
+	}
+}
+
+// Four connections with sixteen calls each; one delivers all its answers together. By the fewest in flight alone it would get all
+// sixteen calls that follow, and again after its next burst.
+func TestAnswersInBurstsDoNotDrawCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		startPool(t, client, func(c *Config) { c.MinConnections, c.MaxConnections = 4, 4 }, "a:1")
+		synctest.Wait()
+		calls := hold(t, client, 64)
+		burst := calls[0].sub
+		for _, c := range calls {
+			if c.sub == burst {
+				c.end(nil)
+			}
+		}
+		picks := map[*fakeSub]int{}
+		for range 16 {
+			picks[client.pick(t).sub]++
+		}
+		require.Len(t, picks, 4)
+		for _, n := range picks {
+			assert.Equal(t, 4, n)
+		}
+	})
+}
+
+// One of four connections takes ten times as long as the others, or never answers. 64 callers may leave half as many calls again on it as
+// on the mean connection, and no others.
+func TestASlowConnectionGetsFewCallsAndTheOthersAsManyEach(t *testing.T) {
+	for name, slowness := range map[string]time.Duration{"slow": 10 * time.Millisecond, "silent": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := &fakeClient{}
+				startPool(t, client, func(c *Config) { c.MinConnections, c.MaxConnections = 4, 4 }, "a:1")
+				synctest.Wait()
+				slow := client.live()[1]
+				var mu sync.Mutex
+				picks := map[*fakeSub]int{}
+				var onSlow, mostOnSlow int
+				var callers sync.WaitGroup
+				start := time.Now()
+				for range 64 {
+					callers.Go(func() {
+						for time.Since(start) < time.Second {
+							c := client.pick(t)
+							took := time.Millisecond
+							mu.Lock()
+							picks[c.sub]++
+							if c.sub == slow {
+								took = slowness
+								onSlow++
+								mostOnSlow = max(mostOnSlow, onSlow)
+							}
+							mu.Unlock()
+							time.Sleep(took)
+							mu.Lock()
+							if c.sub == slow {
+								onSlow--
+							}
+							mu.Unlock()
+							c.end(nil)
+						}
+					})
+				}
+				callers.Wait()
+				assert.LessOrEqual(t, mostOnSlow, 64*3/2/4)
+				quick := 0
+				for sub, n := range picks {
+					if sub != slow {
+						quick += n
+					}
+				}
+				for sub, n := range picks {
+					if sub != slow {
+						assert.InEpsilon(t, quick/3, n, 0.1)
+					}
+				}
+				assert.Less(t, 4*picks[slow], quick/3, "the slow one got %d, each of the others %d", picks[slow], quick/3)
 			})
 		})
 	}

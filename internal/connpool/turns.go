@@ -1,0 +1,40 @@
+package connpool
+
+import "sync/atomic"
+
+// turns chooses which of several connections carries the next call: each in its turn, passing over those that are behind with their
+// answers. One is when the call would bring it to more than one and a half times the mean in flight, and others have fewer.
+//
+// The fewest in flight alone is not even where answers come in bursts, as they do from a backend that answers at once: the
+// connection that has just delivered its answers gets all the calls that these set free, and is the next to answer.
+type turns struct{ next atomic.Uint32 }
+
+// choose returns a place below n, and the fewest calls in flight on any. inFlight returns those on one; a negative number leaves it
+// out. It returns a negative least when all are left out.
+func (t *turns) choose(n int, inFlight func(int) int64) (index int, least int64) {
+	var total, counted int64
+	least = -1
+	for i := range n {
+		calls := inFlight(i)
+		if calls < 0 {
+			continue
+		}
+		total += calls
+		counted++
+		if least < 0 || calls < least {
+			least = calls
+		}
+	}
+	start := int(t.next.Add(1)-1) % n
+	for passed := range n {
+		i := (start + passed) % n
+		calls := inFlight(i)
+		// Other calls begin and end meanwhile, so that none may be within the bound by now; then it is the first's turn.
+		if calls >= 0 && (calls <= least || 2*counted*(calls+1) <= 3*(total+1)) {
+			// Those passed over lose their turn; otherwise the one after them would take theirs each time.
+			t.next.Add(uint32(passed)) //nolint:gosec // below the number of connections
+			return i, least
+		}
+	}
+	return start, least
+}
