@@ -134,7 +134,7 @@ func TestASlowConnectionGetsFewCallsAndTheOthersAsManyEach(t *testing.T) {
 					})
 				}
 				callers.Wait()
-				assert.LessOrEqual(t, mostOnSlow, 64*3/2/4)
+				assert.Less(t, mostOnSlow, 2*64/4, "one and a half times the mean, and calls that are picked at the same moment")
 				quick := 0
 				for sub, n := range picks {
 					if sub != slow {

@@ -22,19 +22,16 @@ func (t *turns) choose(n int, inFlight func(int) int64) (index int, least int64)
 		total += calls
 		counted++
 		if least < 0 || calls < least {
-			least = calls
+			index, least = i, calls
 		}
 	}
-	start := int(t.next.Add(1)-1) % n
-	for passed := range n {
-		i := (start + passed) % n
+	for range n {
+		// Each turn is taken by one call, also that of a connection that is passed over: otherwise the one after it would have both.
+		i := int(t.next.Add(1)-1) % n
 		calls := inFlight(i)
-		// Other calls begin and end meanwhile, so that none may be within the bound by now; then it is the first's turn.
 		if calls >= 0 && (calls <= least || 2*counted*(calls+1) <= 3*(total+1)) {
-			// Those passed over lose their turn; otherwise the one after them would take theirs each time.
-			t.next.Add(uint32(passed)) //nolint:gosec // below the number of connections
 			return i, least
 		}
 	}
-	return start, least
+	return index, least // calls that began meanwhile took the turns of those that have room
 }
