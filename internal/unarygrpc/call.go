@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/guarded"
 )
 
 // begin handles a call whose message is complete, in a goroutine that is not the connection's.
@@ -86,13 +87,11 @@ func (c *conn) handle(ctx context.Context, s *stream) error {
 func decompress(name string, message mem.BufferSlice, cfg *Config, reserved *bufpool.Reservation) (mem.BufferSlice, error) {
 	source := message.Reader()
 	defer func() { _ = source.Close() }()
-	plain, err := encoding.GetCompressor(name).Decompress(source)
+	plain, err := guarded.Open(func() (io.Reader, error) { return encoding.GetCompressor(name).Decompress(source) })
 	if err != nil {
 		return nil, status.Errorf(codes.Internal, "decompressing the message with %q: %v", name, err)
 	}
-	if closer, is := plain.(io.Closer); is {
-		defer func() { _ = closer.Close() }()
-	}
+	defer func() { _ = plain.Close() }()
 	limit := cfg.MaxMessageBytes
 	out, err := bufpool.ReadAll(io.LimitReader(plain, int64(limit)+1), cfg.Buffers, reserved)
 	switch {

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"strings"
@@ -25,12 +26,15 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 )
 
 // pattern returns bytes that show when some are missing, doubled or moved.
@@ -40,6 +44,49 @@ func pattern(n int) []byte {
 		b[i] = byte(i>>16) ^ byte(i>>8) ^ byte(i)*31
 	}
 	return b
+}
+
+// panicking is a compressor that panics where its name says.
+type panicking string
+
+func (p panicking) Name() string { return string(p) }
+
+func (panicking) Compress(w io.Writer) (io.WriteCloser, error) { return nopWriteCloser{w}, nil }
+
+func (p panicking) Decompress(io.Reader) (io.Reader, error) {
+	if p == "panics-opening" {
+		panic("no")
+	}
+	return p, nil
+}
+
+func (panicking) Read([]byte) (int, error) { panic("no") }
+
+type nopWriteCloser struct{ io.Writer }
+
+func (nopWriteCloser) Close() error { return nil }
+
+var panickingCompressors = []panicking{"panics-opening", "panics-reading"}
+
+func init() { // the registry is not for concurrent use
+	for _, c := range panickingCompressors {
+		encoding.RegisterCompressor(c)
+	}
+}
+
+// grpc-go's server ends with the process then.
+func TestAPanicOfADecompressorIsTheCallsError(t *testing.T) {
+	for _, name := range panickingCompressors {
+		buffers := bufpool.New(bufpool.DefaultConfig())
+		defer buffers.Close()
+		_, address := serve(t, Config{Buffers: buffers}, func(context.Context, mem.BufferSlice) error { return nil })
+		c := connect(t, address)
+		err := call(t.Context(), c, pattern(10_000), grpc.UseCompressor(string(name)))
+		assert.Equal(t, codes.Internal, status.Code(err), name)
+		assert.ErrorContains(t, err, "decompression panic: no", name)
+		require.NoError(t, call(t.Context(), c, pattern(10_000)), name)
+		assert.Zero(t, buffers.Stats().InUse, name)
+	}
 }
 
 func TestMessagesArriveAsTheyWereSent(t *testing.T) {

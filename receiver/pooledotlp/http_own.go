@@ -3,7 +3,6 @@ package pooledotlp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/guarded"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/unaryhttp"
 )
 
@@ -108,11 +108,11 @@ func (h *ownHandler) serve(ctx context.Context, r unaryhttp.Request) unaryhttp.A
 func (h *ownHandler) read(r unaryhttp.Request) (body mem.BufferSlice, err error) {
 	source, length := io.NopCloser(r.Body), r.Length
 	if open := h.open[r.Encoding]; open != nil {
-		plain, err := open(source)
+		plain, err := guarded.Open(func() (io.Reader, error) { return open(source) })
 		if err != nil {
 			return nil, err
 		}
-		source, length = http.MaxBytesReader(nil, &guarded{inner: plain}, h.bodySize), -1
+		source, length = http.MaxBytesReader(nil, plain, h.bodySize), -1
 	}
 	watch := watchBody(r.SetReadDeadline, length, h.receiver.reading)
 	defer func() { // after a panic, too: it would look for ever
@@ -122,29 +122,4 @@ func (h *ownHandler) read(r unaryhttp.Request) (body mem.BufferSlice, err error)
 	}()
 	body, err = readBody(source, length, h.receiver.buffers, h.receiver.reading)
 	return body, errors.Join(err, source.Close())
-}
-
-// guarded makes errors of a decompressor's panics, as confighttp does before net/http's handlers: a client that is told that its request is
-// bad does not send it again, and one whose connection just ends does.
-type guarded struct {
-	inner  io.ReadCloser
-	broken bool // it has panicked, and is in no known state
-}
-
-func (g *guarded) Read(p []byte) (n int, err error) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			g.broken = true
-			n, err = 0, fmt.Errorf("decompression panic: %v", panicked)
-		}
-	}()
-	return g.inner.Read(p)
-}
-
-// Close keeps what has panicked from its pool.
-func (g *guarded) Close() error {
-	if g.broken {
-		return nil
-	}
-	return g.inner.Close()
 }

@@ -120,7 +120,12 @@ func ownHandlerFor(t *testing.T, r *otlpReceiver, d *decompressor) *ownHandler {
 	t.Helper()
 	endpoints, err := r.endpoints("http")
 	require.NoError(t, err)
-	open := openers{"x": func(io.ReadCloser) (io.ReadCloser, error) { return d, nil }}
+	open := openers{"x": func(io.ReadCloser) (io.ReadCloser, error) {
+		if d.Reader == nil {
+			panic("no")
+		}
+		return d, nil
+	}}
 	return &ownHandler{endpoint: endpoints[0], receiver: r, open: open, bodySize: 1 << 20}
 }
 
@@ -130,11 +135,12 @@ func TestWhatBecomesOfDecompressors(t *testing.T) {
 		code   int
 		closed bool
 	}{
-		"read":             {bytes.NewReader(emptyRequest(10)), http.StatusOK, true},
-		"broken":           {iotest.ErrReader(errors.New("no")), http.StatusBadRequest, true},
-		"no room":          {bytes.NewReader(emptyRequest(100 << 10)), http.StatusServiceUnavailable, true},
-		"panic":            {panicking{}, http.StatusBadRequest, false},
-		"panic after some": {io.MultiReader(bytes.NewReader(emptyRequest(10)), panicking{}), http.StatusBadRequest, false},
+		"read":               {bytes.NewReader(emptyRequest(10)), http.StatusOK, true},
+		"broken":             {iotest.ErrReader(errors.New("no")), http.StatusBadRequest, true},
+		"no room":            {bytes.NewReader(emptyRequest(100 << 10)), http.StatusServiceUnavailable, true},
+		"panic":              {panicking{}, http.StatusBadRequest, false},
+		"panic at the start": {nil, http.StatusBadRequest, false},
+		"panic after some":   {io.MultiReader(bytes.NewReader(emptyRequest(10)), panicking{}), http.StatusBadRequest, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := defaultConfig(DecodeVerified)
