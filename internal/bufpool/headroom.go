@@ -11,15 +11,18 @@ import (
 const (
 	// defaultGCPercent is Go's GOGC where nobody has set one.
 	defaultGCPercent = 100
-	// minHeadroom is what may be allocated between two collections in any case: with less, collecting was seen in the CPU per span.
+	// minHeadroom is what may be allocated between two collections where that is less than is in use: with 8 MiB, collecting was seen in the CPU per span.
 	minHeadroom = 16 << 20
+	// minShare is the part of everything in use that is kept free in any case: buffers that were lost and not given back, as some are when connections
+	// break, count as held for ever.
+	minShare = 4
 )
 
 // headroom keeps the garbage collector from reserving memory for what the pools hold.
 //
 // By default the heap may grow to twice what is in use before it is collected. For objects that is the price of collecting them seldom; the bytes of
 // a pool are neither scanned nor garbage, and the same again beside them is memory for nothing. So after each collection the percentage is set to
-// what leaves the headroom of the rest: see https://go.dev/doc/gc-guide#GOGC for the formula of the heap's target.
+// what leaves the headroom of the rest, a quarter and 16 MiB at least: see https://go.dev/doc/gc-guide#GOGC for the formula of the heap's target.
 //
 // Whoever sets GOGC, or calls debug.SetGCPercent, is left alone.
 type headroom struct {
@@ -100,6 +103,6 @@ func (h *headroom) set(percent int) bool {
 // percentFor returns the percentage of everything, live heap and roots, that is the headroom of what no pool holds.
 func percentFor(live, roots, held uint64) int {
 	all := live + roots
-	room := max(all-min(held, live), minHeadroom)
+	room := max(all-min(held, live), minHeadroom, all/minShare)
 	return int(min(defaultGCPercent, (room*100+all-1)/max(all, 1)))
 }

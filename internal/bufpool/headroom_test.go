@@ -43,7 +43,7 @@ func TestTheCollectorKeepsNoHeadroomForWhatPoolsHold(t *testing.T) {
 	}
 	// 100 MiB in use, at least 16 MiB of headroom.
 	collectUntil(t, func() bool { return gcPercent() < 50 })
-	assert.GreaterOrEqual(t, gcPercent(), 10)
+	assert.GreaterOrEqual(t, gcPercent(), 25)
 	for _, b := range taken {
 		p.Put(b)
 	}
@@ -62,7 +62,9 @@ func TestWhoSetsThePercentageIsLeftAlone(t *testing.T) {
 	other := p.Get(16 << 20)
 	third := p.Get(16 << 20)
 	collectUntil(t, func() bool { return gcPercent() < defaultGCPercent })
+	collector.mu.Lock() // not while it is being set
 	debug.SetGCPercent(200)
+	collector.mu.Unlock()
 	for range 5 {
 		runtime.GC()
 	}
@@ -95,11 +97,11 @@ func TestThePercentageLeavesTheHeadroomOfTheRest(t *testing.T) {
 	}{
 		{"nothing held", 200 * mib, 0, 0, 100},
 		{"half held", 200 * mib, 0, 100 * mib, 50},
-		{"at least 16 MiB", 100 * mib, 0, 95 * mib, 16},
+		{"at least 16 MiB", 40 * mib, 0, 35 * mib, 40},
+		{"at least a quarter", 400 * mib, 0, 350 * mib, 25},
 		{"little in use", 8 * mib, 1 * mib, 6 * mib, 100},
-		{"roots count", 80 * mib, 20 * mib, 80 * mib, 20},
-		{"more taken since than was in use", 100 * mib, 0, 500 * mib, 16},
-		{"never 0, which would collect without end", 1 << 50, 0, 1 << 50, 1},
+		{"roots count", 80 * mib, 20 * mib, 60 * mib, 40},
+		{"more taken since than was in use", 50 * mib, 0, 500 * mib, 32},
 		{"nothing known yet", 0, 0, 0, 100},
 	} {
 		assert.Equal(t, c.want, percentFor(c.live, c.roots, c.held), c.name)

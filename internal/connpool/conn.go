@@ -159,11 +159,11 @@ type picker struct {
 // connections up to twice as loaded as others, and fifty loads are nothing against sending a request.
 func (p *picker) Pick(balancer.PickInfo) (balancer.PickResult, error) {
 	b := p.balancer
-	i, least := b.turns.choose(len(p.conns), func(i int) int64 { return p.conns[i].inFlight.Load() })
+	i, mean := b.turns.choose(len(p.conns), func(i int) int64 { return p.conns[i].inFlight.Load() })
 	best := p.conns[i]
 	best.inFlight.Add(1)
 	b.pool.counters.picks.Add(1)
-	if b.load.observe(least, b.inFlight.Add(1), p.target) && b.growthAsked.CompareAndSwap(false, true) {
+	if b.load.observe(mean, b.inFlight.Add(1), p.target) && b.growthAsked.CompareAndSwap(false, true) {
 		b.nudge()
 	}
 	return balancer.PickResult{SubConn: best.sub, Done: best.done}, nil

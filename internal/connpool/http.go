@@ -74,14 +74,14 @@ func (c *Config) Tune(maxConnsPerHost, maxIdleConnsPerHost, maxIdleConns *int, i
 // and an error when there was none.
 func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
 	now := time.Now()
-	m, least := p.pick(*p.members.Load(), now)
+	m, mean := p.pick(*p.members.Load(), now)
 	if !m.retireAt.IsZero() && !now.Before(m.retireAt) {
 		p.replace(m, func([]*httpMember) int64 { return 0 })
-		m, least = p.pick(*p.members.Load(), now)
+		m, mean = p.pick(*p.members.Load(), now)
 	}
 	m.inFlight.Add(1)
 	p.counters.picks.Add(1)
-	pressured := p.load.observe(least, p.inFlight.Add(1), int64(p.cfg.TargetInFlightPerConnection))
+	pressured := p.load.observe(mean, p.inFlight.Add(1), int64(p.cfg.TargetInFlightPerConnection))
 	if p.multiplexed.Load() {
 		p.resize(now, pressured)
 	}
@@ -101,18 +101,18 @@ func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
 	return nil
 }
 
-// pick returns the member whose turn it is, of those that are not held back or else of all, and the fewest requests in flight.
+// pick returns the member whose turn it is, of those that are not held back or else of all, and the mean of the requests in flight.
 func (p *HTTP) pick(members []*httpMember, now time.Time) (*httpMember, int64) {
-	i, least := p.turns.choose(len(members), func(i int) int64 {
+	i, mean := p.turns.choose(len(members), func(i int) int64 {
 		if members[i].heldBackUntil > now.UnixNano() {
 			return -1
 		}
 		return members[i].inFlight.Load()
 	})
-	if least < 0 {
-		i, least = p.turns.choose(len(members), func(i int) int64 { return members[i].inFlight.Load() })
+	if mean < 0 {
+		i, mean = p.turns.choose(len(members), func(i int) int64 { return members[i].inFlight.Load() })
 	}
-	return members[i], least
+	return members[i], mean
 }
 
 // resize grows and shrinks the pool. Its windows are those of the gRPC pool, but end with the first call after their time.

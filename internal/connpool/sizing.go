@@ -12,15 +12,15 @@ const growthWindow = 100 * time.Millisecond
 // load observes how busy the connections are. Pickers write it; the sizing decisions read it.
 type load struct {
 	// picks and pressured count calls handed out in the current growth window, and those of them for which even the
-	// least loaded connection was at its target.
+	// connections were at their target by the mean: one that is slow holds more, and is a reason to open others.
 	picks, pressured atomic.Int64
 	// peak is the most calls in flight since the last shrink decision.
 	peak atomic.Int64
 }
 
-// observe notes a call handed to a connection that had leastInFlight calls already, with total now in flight. It reports
-// whether the call found all connections at their target.
-func (l *load) observe(leastInFlight, total, target int64) bool {
+// observe notes a call that found meanInFlight calls on a connection, with total now in flight. It reports
+// whether it found the connections at their target.
+func (l *load) observe(meanInFlight, total, target int64) bool {
 	l.picks.Add(1)
 	for {
 		peak := l.peak.Load()
@@ -28,7 +28,7 @@ func (l *load) observe(leastInFlight, total, target int64) bool {
 			break
 		}
 	}
-	if leastInFlight < target {
+	if meanInFlight < target {
 		return false
 	}
 	l.pressured.Add(1)
