@@ -29,7 +29,7 @@ type answer struct {
 	err     error
 }
 
-// call makes a call in a goroutine of its own.
+// start makes a call in a goroutine of its own.
 func (c *Client) start(ctx context.Context, message string) <-chan answer {
 	done := make(chan answer, 1)
 	go func() {
