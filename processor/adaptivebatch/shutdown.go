@@ -8,7 +8,7 @@ import (
 	"go.opentelemetry.io/collector/component"
 )
 
-// Start does nothing: there is no work before the first call.
+// Start says how calls are held. There is no work before the first one.
 func (b *batcher) Start(context.Context, component.Host) error {
 	if b.cfg.encodes() {
 		b.buffers.LeaveOutOfHeadroom()
