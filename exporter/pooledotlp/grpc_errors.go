@@ -19,6 +19,8 @@ type verdict struct {
 	outcome attempt.Outcome
 	// err is for the exporter helper and for our own clients: nil, permanent, retryable, or retryable after a delay.
 	err error
+	// delay is how long the backend asks to wait before the next try; 0 where it does not say.
+	delay time.Duration
 	// mayBeCompression says that the peer possibly does not know the compression of the request: the codes for that are
 	// also used for other faults, so only sending it again uncompressed can tell.
 	mayBeCompression bool
@@ -37,7 +39,7 @@ func judgeGRPC(err error, retryResourceExhausted bool) verdict {
 	delay, hasRetryInfo := retryDelay(st)
 	retryable := func(outcome attempt.Outcome) verdict {
 		if delay > 0 {
-			return verdict{outcome: outcome, err: exporterhelper.NewThrottleRetry(err, delay)}
+			return verdict{outcome: outcome, err: exporterhelper.NewThrottleRetry(err, delay), delay: delay}
 		}
 		return verdict{outcome: outcome, err: err}
 	}

@@ -106,9 +106,11 @@ func TestTheDelayOfRetryInfoIsKept(t *testing.T) {
 	e := startTracesExporter(t, map[string]any{
 		"endpoint": endpoint, "retry_on_failure": map[string]any{"initial_interval": "1ms", "max_interval": "1ms"},
 	})
-	ctx, _ := observed(context.Background())
+	ctx, seen := observed(context.Background())
 	require.NoError(t, e.ConsumeTraces(ctx, spans(1)))
 	assert.GreaterOrEqual(t, second.Sub(first), 200*time.Millisecond)
+	assert.Equal(t, 200*time.Millisecond, seen.list[0].RetryAfter, "the batcher hears of it")
+	assert.Zero(t, seen.list[1].RetryAfter)
 }
 
 func TestNobodyThereIsUnavailable(t *testing.T) {

@@ -86,7 +86,7 @@ func later(code codes.Code, message string, response *http.Response, now time.Ti
 			st = detailed
 		}
 	}
-	v := verdict{outcome: attempt.Overloaded, err: st.Err()}
+	v := verdict{outcome: attempt.Overloaded, err: st.Err(), delay: delay}
 	if delay > 0 {
 		v.err = exporterhelper.NewThrottleRetry(v.err, delay)
 	}

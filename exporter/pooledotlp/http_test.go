@@ -124,6 +124,19 @@ func TestHTTPStatusMatrix(t *testing.T) {
 	}
 }
 
+func TestTheBatcherHearsOfRetryAfter(t *testing.T) {
+	url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	e := startTracesExporter(t, map[string]any{
+		"protocol": "http/protobuf", "endpoint": url, "retry_on_failure": map[string]any{"enabled": false},
+	})
+	ctx, seen := observed(context.Background())
+	require.Error(t, e.ConsumeTraces(ctx, spans(1)))
+	assert.Equal(t, 7*time.Second, seen.list[0].RetryAfter)
+}
+
 // A redirect that asks for the same request elsewhere is followed; the others would turn it into a GET without the data, whose success
 // says nothing about them.
 func TestARedirectIsFollowedWithTheData(t *testing.T) {

@@ -125,7 +125,7 @@ func (s *sender) plain(r *request) (mem.BufferSlice, error) {
 func (s *sender) try(ctx context.Context, r *request, payload mem.BufferSlice, compressed bool) verdict {
 	start := time.Now()
 	response, v := s.transport.send(ctx, payload, compressed)
-	a := attempt.Attempt{Items: r.wire.Items(), Bytes: payload.Len(), Latency: time.Since(start), Outcome: v.outcome}
+	a := attempt.Attempt{Items: r.wire.Items(), Bytes: payload.Len(), Latency: time.Since(start), Outcome: v.outcome, RetryAfter: v.delay}
 	attempt.Report(ctx, a)
 	s.telemetry.attempted(ctx, a, r.wire.Bytes())
 	s.backend.observe(v)

@@ -61,6 +61,8 @@ type Attempt struct {
 	Latency time.Duration
 	// Outcome is how the try ended.
 	Outcome Outcome
+	// RetryAfter is for how long an overloaded backend asks to be left in peace; 0 where it does not say.
+	RetryAfter time.Duration
 }
 
 // Observer receives attempts. It is called on the sending goroutine, from several at once, and possibly after the call

@@ -13,6 +13,7 @@ func (b *batcher) finish(e *batch, errs []error) {
 	now := time.Now()
 	b.inFlight.Exports--
 	b.retrying(e, false)
+	e.endPeace()
 	e.ended = true
 	b.release(e.stream, e.bytes)
 	e.stream.used = now

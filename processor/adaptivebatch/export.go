@@ -28,6 +28,8 @@ type batch struct {
 	// retries says that its last attempt failed and it waits for the exporter's next; ended, that it has its result. Both
 	// are guarded by the batcher's mutex.
 	retries, ended bool
+	// peace ends when an overloaded backend may be sent to again; nil if it never asked. It is guarded by the batcher's mutex.
+	peace *time.Timer
 }
 
 // maxLinks is the SDK's default limit of links per span.
@@ -75,11 +77,33 @@ func (b *batcher) observe(e *batch, a attempt.Attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e.attempts++
+	e.endPeace()
 	if !e.ended {
-		// An overloaded backend is left in peace: there the batch keeps its slot while it waits.
 		b.retrying(e, a.Outcome == attempt.Unavailable || a.Outcome == attempt.DeadlineExceeded)
 	}
 	b.learn(e, a)
+	if !e.ended && a.Outcome == attempt.Overloaded && a.RetryAfter > 0 {
+		tries := e.attempts
+		e.peace = time.AfterFunc(a.RetryAfter, func() { b.afterPeace(e, tries) })
+	}
+}
+
+// afterPeace frees the slot of a batch that an overloaded backend refused: until then the batch keeps it, for as long as the backend has asked,
+// or where it did not say until the next try. The exporter's back-off may well be longer, and others need not wait for that.
+func (b *batcher) afterPeace(e *batch, tries int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !e.ended && e.attempts == tries {
+		b.retrying(e, true)
+		b.dispatchDue(time.Now())
+	}
+}
+
+// endPeace is called with the batcher's mutex held.
+func (e *batch) endPeace() {
+	if e.peace != nil {
+		e.peace.Stop()
+	}
 }
 
 // retrying notes whether a batch waits for its retry. While it does the backend does not work on it.

@@ -1,0 +1,66 @@
+package adaptivebatch
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+)
+
+// All slots are taken by batches whose first try fails, and whose second comes after five seconds. What waits behind them is sent as soon as
+// the backend may be sent to.
+func TestBatchesThatWaitForTheirRetryHoldUpNobody(t *testing.T) {
+	const backOff = 5 * time.Second
+	for _, c := range []struct {
+		name    string
+		failed  attempt.Attempt
+		waiting time.Duration
+	}{
+		{"unavailable", attempt.Attempt{Outcome: attempt.Unavailable}, 0},
+		{"no answer", attempt.Attempt{Outcome: attempt.DeadlineExceeded}, 0},
+		{"overloaded, asks for peace", attempt.Attempt{Outcome: attempt.Overloaded, RetryAfter: 100 * time.Millisecond}, 100 * time.Millisecond},
+		{"overloaded, asks for more than the back-off", attempt.Attempt{Outcome: attempt.Overloaded, RetryAfter: time.Hour}, backOff},
+		{"overloaded, says nothing", attempt.Attempt{Outcome: attempt.Overloaded}, backOff},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			eachPath(t, func(t *testing.T, path payloadKind) {
+				const slots = 48 // for full batches, at the start; 64 are the most
+				var exports atomic.Int32
+				var began time.Time
+				next := &backend{answer: func(ctx context.Context, spans []int64) error {
+					switch n := exports.Add(1); {
+					case n <= slots:
+						failed := c.failed
+						failed.Items, failed.Latency = len(spans), roundTrip
+						time.Sleep(roundTrip)
+						attempt.Report(ctx, failed)
+						time.Sleep(backOff)
+					case n == slots+1:
+						began = time.Now()
+					}
+					attempt.Report(ctx, attempt.Attempt{Items: len(spans), Latency: roundTrip, Outcome: attempt.Accepted})
+					return nil
+				}}
+				u := start(t, path, next, func(cfg *Config) { cfg.SendBatchMinSize, cfg.SendBatchSize, cfg.SendBatchMaxSize = 1, 1, 1 })
+				sent := time.Now()
+				var answers []<-chan error
+				for i := range 5 * slots {
+					answers = append(answers, u.goSend(t.Context(), i, 1))
+				}
+				for _, answer := range answers {
+					require.NoError(t, <-answer)
+				}
+				assert.Equal(t, roundTrip+c.waiting, began.Sub(sent))
+				assert.Equal(t, sequence(0, 5*slots), next.took())
+				u.mu.Lock()
+				defer u.mu.Unlock()
+				assert.Zero(t, u.inFlight)
+			})
+		})
+	}
+}
