@@ -15,8 +15,9 @@ type Proxy struct {
 	target   string
 	all      sync.WaitGroup
 
-	mu    sync.Mutex
-	conns []*Conn // in the order in which they came
+	mu     sync.Mutex
+	conns  []*Conn // in the order in which they came
+	closed bool
 }
 
 // Conn is a connection through the proxy.
@@ -43,6 +44,9 @@ func (p *Proxy) Address() string { return p.listener.Addr().String() }
 // Close closes all connections and waits for everything the proxy started.
 func (p *Proxy) Close() {
 	_ = p.listener.Close()
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
 	for _, c := range p.Conns() {
 		c.Kill()
 	}
@@ -82,7 +86,11 @@ func (p *Proxy) accept() {
 		c := &Conn{client: client, server: server, closed: make(chan struct{})}
 		p.mu.Lock()
 		p.conns = append(p.conns, c)
+		closed := p.closed
 		p.mu.Unlock()
+		if closed {
+			c.Kill() // it was accepted before, and was not among those that Close has closed
+		}
 		p.all.Go(c.forward)
 	}
 }
