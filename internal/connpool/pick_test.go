@@ -172,26 +172,23 @@ func TestASilentConnectionDoesNotKeepThePoolFromGrowing(t *testing.T) {
 		startPool(t, client, func(c *Config) { c.MinConnections, c.TargetInFlightPerConnection = 2, 4 }, "a:1")
 		synctest.Wait()
 		silent := client.live()[1]
-		hold := make(chan struct{})
+		start := time.Now()
 		var callers sync.WaitGroup
 		for range 10 {
 			callers.Go(func() {
-				for len(client.live()) == 2 {
+				for time.Since(start) < time.Second && len(client.live()) == 2 {
 					c := client.pick(t)
+					took := time.Millisecond
 					if c.sub == silent {
-						<-hold
-					} else {
-						time.Sleep(time.Millisecond)
+						took = time.Second
 					}
+					time.Sleep(took)
 					c.end(nil)
 				}
 			})
 		}
-		time.Sleep(time.Second)
-		synctest.Wait()
-		assert.Greater(t, len(client.live()), 2)
-		close(hold)
 		callers.Wait()
+		assert.Greater(t, len(client.live()), 2)
 	})
 }
 

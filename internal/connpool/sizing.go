@@ -11,8 +11,8 @@ const growthWindow = 100 * time.Millisecond
 
 // load observes how busy the connections are. Pickers write it; the sizing decisions read it.
 type load struct {
-	// picks and pressured count calls handed out in the current growth window, and those of them for which even the
-	// connections were at their target by the mean: one that is slow holds more, and is a reason to open others.
+	// picks and pressured count calls handed out in the current growth window, and those of them that found the connections at their
+	// target. The mean decides: one that is slow holds more calls than the others, and is a reason to open more.
 	picks, pressured atomic.Int64
 	// peak is the most calls in flight since the last shrink decision.
 	peak atomic.Int64
