@@ -180,7 +180,7 @@ func (p *Pool) Stats() Stats {
 // Close stops the timer and releases what is idle. Get and Put go on working, but nothing is released by time any more.
 // It may be called repeatedly.
 func (p *Pool) Close() {
-	collector.leave(p)
+	shared.leave(p)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true

@@ -32,7 +32,8 @@ type headroom struct {
 	armed   bool // the next collection is followed by an adjustment
 }
 
-var collector = headroom{pools: map[*Pool]struct{}{}, percent: defaultGCPercent}
+// shared is the process's.
+var shared = headroom{pools: map[*Pool]struct{}{}, percent: defaultGCPercent}
 
 // LeaveOutOfHeadroom has the garbage collector keep no memory free on behalf of what this pool holds, until Close: see headroom. It concerns the
 // process, and does nothing when GOGC is set.
@@ -40,10 +41,10 @@ func (p *Pool) LeaveOutOfHeadroom() {
 	if _, set := os.LookupEnv("GOGC"); set {
 		return
 	}
-	collector.mu.Lock()
-	defer collector.mu.Unlock()
-	collector.pools[p] = struct{}{}
-	collector.arm()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.pools[p] = struct{}{}
+	shared.arm()
 }
 
 func (h *headroom) leave(p *Pool) {

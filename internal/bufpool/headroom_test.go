@@ -1,40 +1,17 @@
 package bufpool
 
 import (
-	"os"
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool/bufpooltest"
 )
 
-func gcPercent() int {
-	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
-	metrics.Read(sample)
-	return int(sample[0].Value.Uint64())
-}
-
-// collectUntil collects garbage until the condition holds: what follows a collection is done a moment after it.
-func collectUntil(t *testing.T, condition func() bool) {
-	t.Helper()
-	require.Eventually(t, func() bool { runtime.GC(); return condition() }, 10*time.Second, time.Millisecond)
-}
-
-// withoutGOGC is the process of somebody who has set nothing.
-func withoutGOGC(t *testing.T) {
-	t.Helper()
-	t.Setenv("GOGC", "") // restored after the test
-	require.NoError(t, os.Unsetenv("GOGC"))
-	previous := debug.SetGCPercent(defaultGCPercent)
-	t.Cleanup(func() { debug.SetGCPercent(previous) })
-}
-
 func TestTheCollectorKeepsNoHeadroomForWhatPoolsHold(t *testing.T) {
-	withoutGOGC(t)
+	bufpooltest.WithoutGOGC(t)
 	p := New(DefaultConfig())
 	p.LeaveOutOfHeadroom()
 	var taken []*[]byte
@@ -42,50 +19,50 @@ func TestTheCollectorKeepsNoHeadroomForWhatPoolsHold(t *testing.T) {
 		taken = append(taken, p.Get(1<<20))
 	}
 	// 100 MiB in use, at least 16 MiB of headroom.
-	collectUntil(t, func() bool { return gcPercent() < 50 })
-	assert.GreaterOrEqual(t, gcPercent(), 25)
+	bufpooltest.CollectUntil(t, func() bool { return bufpooltest.GCPercent() < 50 })
+	assert.GreaterOrEqual(t, bufpooltest.GCPercent(), 25)
 	for _, b := range taken {
 		p.Put(b)
 	}
 	clear(taken)
-	collectUntil(t, func() bool { return gcPercent() > 60 }) // 16 MiB idle
+	bufpooltest.CollectUntil(t, func() bool { return bufpooltest.GCPercent() > 60 }) // 16 MiB idle
 	p.Close()
-	assert.Equal(t, defaultGCPercent, gcPercent(), "as before when no pool is left")
+	assert.Equal(t, defaultGCPercent, bufpooltest.GCPercent(), "as before when no pool is left")
 }
 
 func TestWhoSetsThePercentageIsLeftAlone(t *testing.T) {
-	withoutGOGC(t)
+	bufpooltest.WithoutGOGC(t)
 	p := New(DefaultConfig())
 	defer p.Close()
 	p.LeaveOutOfHeadroom()
 	held := p.Get(16 << 20)
 	other := p.Get(16 << 20)
 	third := p.Get(16 << 20)
-	collectUntil(t, func() bool { return gcPercent() < defaultGCPercent })
-	collector.mu.Lock() // not while it is being set
+	bufpooltest.CollectUntil(t, func() bool { return bufpooltest.GCPercent() < defaultGCPercent })
+	shared.mu.Lock() // not while it is being set
 	debug.SetGCPercent(200)
-	collector.mu.Unlock()
+	shared.mu.Unlock()
 	for range 5 {
 		runtime.GC()
 	}
-	collectUntil(t, func() bool { collector.mu.Lock(); defer collector.mu.Unlock(); return !collector.armed })
-	assert.Equal(t, 200, gcPercent())
+	bufpooltest.CollectUntil(t, func() bool { shared.mu.Lock(); defer shared.mu.Unlock(); return !shared.armed })
+	assert.Equal(t, 200, bufpooltest.GCPercent())
 	for _, b := range []*[]byte{held, other, third} {
 		p.Put(b)
 	}
 	p.Close()
-	assert.Equal(t, 200, gcPercent())
+	assert.Equal(t, 200, bufpooltest.GCPercent())
 }
 
 func TestWithGOGCSetNothingIsChanged(t *testing.T) {
-	withoutGOGC(t)
+	bufpooltest.WithoutGOGC(t)
 	t.Setenv("GOGC", "100")
 	p := New(DefaultConfig())
 	defer p.Close()
 	p.LeaveOutOfHeadroom()
-	collector.mu.Lock()
-	defer collector.mu.Unlock()
-	assert.NotContains(t, collector.pools, p)
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	assert.NotContains(t, shared.pools, p)
 }
 
 func TestThePercentageLeavesTheHeadroomOfTheRest(t *testing.T) {
