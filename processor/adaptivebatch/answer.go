@@ -13,7 +13,9 @@ func (b *batcher) finish(e *batch, errs []error) {
 	now := time.Now()
 	b.inFlight.Exports--
 	b.retrying(e, false)
-	e.endPeace()
+	if e.peace != nil {
+		e.peace.Stop() // a backend may ask for hours, and the batch would be kept as long
+	}
 	e.ended = true
 	b.release(e.stream, e.bytes)
 	e.stream.used = now

@@ -28,7 +28,7 @@ type batch struct {
 	// retries says that its last attempt failed and it waits for the exporter's next; ended, that it has its result. Both
 	// are guarded by the batcher's mutex.
 	retries, ended bool
-	// peace ends when an overloaded backend may be sent to again; nil if it never asked. It is guarded by the batcher's mutex.
+	// peace ends when the backend that has refused it may be sent to again; nil if none asked for time. It is guarded by the batcher's mutex.
 	peace *time.Timer
 }
 
@@ -77,7 +77,6 @@ func (b *batcher) observe(e *batch, a attempt.Attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e.attempts++
-	e.endPeace()
 	if !e.ended {
 		b.retrying(e, a.Outcome == attempt.Unavailable || a.Outcome == attempt.DeadlineExceeded)
 	}
@@ -96,13 +95,6 @@ func (b *batcher) afterPeace(e *batch, tries int) {
 	if !e.ended && e.attempts == tries {
 		b.retrying(e, true)
 		b.dispatchDue(time.Now())
-	}
-}
-
-// endPeace is called with the batcher's mutex held.
-func (e *batch) endPeace() {
-	if e.peace != nil {
-		e.peace.Stop()
 	}
 }
 

@@ -18,14 +18,16 @@ func TestBatchesThatWaitForTheirRetryHoldUpNobody(t *testing.T) {
 	const backOff = 5 * time.Second
 	for _, c := range []struct {
 		name    string
-		failed  attempt.Attempt
-		waiting time.Duration
+		failed  []attempt.Attempt // one after the other, roundTrip apart
+		waiting time.Duration     // after the last
 	}{
-		{"unavailable", attempt.Attempt{Outcome: attempt.Unavailable}, 0},
-		{"no answer", attempt.Attempt{Outcome: attempt.DeadlineExceeded}, 0},
-		{"overloaded, asks for peace", attempt.Attempt{Outcome: attempt.Overloaded, RetryAfter: 100 * time.Millisecond}, 100 * time.Millisecond},
-		{"overloaded, asks for more than the back-off", attempt.Attempt{Outcome: attempt.Overloaded, RetryAfter: time.Hour}, backOff},
-		{"overloaded, says nothing", attempt.Attempt{Outcome: attempt.Overloaded}, backOff},
+		{"unavailable", []attempt.Attempt{{Outcome: attempt.Unavailable}}, 0},
+		{"no answer", []attempt.Attempt{{Outcome: attempt.DeadlineExceeded}}, 0},
+		{"overloaded, asks for peace", []attempt.Attempt{asksFor(100 * time.Millisecond)}, 100 * time.Millisecond},
+		{"overloaded, asks for more than the back-off", []attempt.Attempt{asksFor(time.Hour)}, backOff},
+		{"overloaded, says nothing", []attempt.Attempt{asksFor(0)}, backOff},
+		{"overloaded, asks for peace and then says nothing", []attempt.Attempt{asksFor(2 * roundTrip), asksFor(0)}, backOff},
+		{"overloaded, asks for peace again", []attempt.Attempt{asksFor(2 * roundTrip), asksFor(3 * roundTrip)}, 3 * roundTrip},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			eachPath(t, func(t *testing.T, path payloadKind) {
@@ -35,10 +37,11 @@ func TestBatchesThatWaitForTheirRetryHoldUpNobody(t *testing.T) {
 				next := &backend{answer: func(ctx context.Context, spans []int64) error {
 					switch n := exports.Add(1); {
 					case n <= slots:
-						failed := c.failed
-						failed.Items, failed.Latency = len(spans), roundTrip
-						time.Sleep(roundTrip)
-						attempt.Report(ctx, failed)
+						for _, failed := range c.failed {
+							failed.Items, failed.Latency = len(spans), roundTrip
+							time.Sleep(roundTrip)
+							attempt.Report(ctx, failed)
+						}
 						time.Sleep(backOff)
 					case n == slots+1:
 						began = time.Now()
@@ -55,7 +58,7 @@ func TestBatchesThatWaitForTheirRetryHoldUpNobody(t *testing.T) {
 				for _, answer := range answers {
 					require.NoError(t, <-answer)
 				}
-				assert.Equal(t, roundTrip+c.waiting, began.Sub(sent))
+				assert.Equal(t, time.Duration(len(c.failed))*roundTrip+c.waiting, began.Sub(sent))
 				assert.Equal(t, sequence(0, 5*slots), next.took())
 				u.mu.Lock()
 				defer u.mu.Unlock()
@@ -63,4 +66,9 @@ func TestBatchesThatWaitForTheirRetryHoldUpNobody(t *testing.T) {
 			})
 		})
 	}
+}
+
+// asksFor is an attempt that an overloaded backend has refused, and for how long it asks to be left in peace.
+func asksFor(peace time.Duration) attempt.Attempt {
+	return attempt.Attempt{Outcome: attempt.Overloaded, RetryAfter: peace}
 }
