@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
@@ -260,6 +261,68 @@ func TestACallerLeavesInTimeWhateverTheConnectionDoes(t *testing.T) {
 		c.Close()
 		assert.Zero(t, pool.out.Load())
 		assert.Equal(t, codes.Canceled, status.Code(call(time.Second)))
+	})
+}
+
+// scribbling is a pool that writes over what comes back.
+type scribbling struct{ returned atomic.Int64 }
+
+func (*scribbling) Get(n int) *[]byte { b := make([]byte, n); return &b }
+
+func (p *scribbling) Put(b *[]byte) {
+	for i := range *b {
+		(*b)[i] = 0xff
+	}
+	p.returned.Add(1)
+}
+
+// A caller may leave while the network still takes its message.
+func TestAMessageIsGivenBackOnlyWhenItIsNotBeingWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, peers := newPair(t)
+		var pool scribbling
+		ctx, cancel := context.WithCancel(t.Context())
+		left := make(chan error, 1)
+		go func() {
+			message := mem.NewBuffer(pool.Get(2<<10), &pool)
+			defer message.Free()
+			_, err := c.Call(ctx, message)
+			left <- err
+		}()
+		p := <-peers
+		p.shakeHands(t)
+		_, err := p.ReadFrame() // the acknowledgement of its settings; nobody reads the call, which is being written now
+		require.NoError(t, err)
+		synctest.Wait()
+		cancel()
+		assert.Equal(t, codes.Canceled, status.Code(<-left))
+		assert.Zero(t, pool.returned.Load(), "it is being written")
+		go p.read()
+		p.next(t, http2.FrameHeaders)
+		assert.Equal(t, make([]byte, 2<<10), p.next(t, http2.FrameData).payload[prefixSize:])
+		p.next(t, http2.FrameRSTStream)
+		synctest.Wait()
+		assert.EqualValues(t, 1, pool.returned.Load())
+	})
+}
+
+// A server that keeps no table of headers must not be referred to one.
+func TestHeadersAreCompressedAsTheServerAllows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, peers := newPair(t)
+		done := c.start(t.Context(), "a")
+		p := <-peers
+		p.ReadMetaHeaders.SetMaxDynamicTableSize(0)
+		p.greet(t, http2.Setting{ID: http2.SettingHeaderTableSize, Val: 0})
+		p.answer(t, p.request(t), "x")
+		assert.Equal(t, answer{message: "x"}, <-done)
+		p.skipPing(t)
+		done = c.start(t.Context(), "b")
+		f := p.next(t, http2.FrameHeaders)
+		assert.Contains(t, f.fields, hpack.HeaderField{Name: ":path", Value: method})
+		p.next(t, http2.FrameData)
+		p.answer(t, f.StreamID, "y")
+		assert.Equal(t, answer{message: "y"}, <-done)
 	})
 }
 

@@ -77,6 +77,14 @@ func newPeer(conn net.Conn) *peer {
 // greet exchanges the first frames, and has the others read from then on.
 func (p *peer) greet(t *testing.T, settings ...http2.Setting) *peer {
 	t.Helper()
+	p.shakeHands(t, settings...)
+	go p.read()
+	return p
+}
+
+// shakeHands exchanges the first frames.
+func (p *peer) shakeHands(t *testing.T, settings ...http2.Setting) {
+	t.Helper()
 	preface := make([]byte, len(http2.ClientPreface))
 	_, err := io.ReadFull(p.net, preface)
 	require.NoError(t, err)
@@ -86,8 +94,6 @@ func (p *peer) greet(t *testing.T, settings ...http2.Setting) *peer {
 	require.IsType(t, &http2.SettingsFrame{}, f)
 	require.Zero(t, f.(*http2.SettingsFrame).NumSettings())
 	require.NoError(t, p.WriteSettings(settings...))
-	go p.read()
-	return p
 }
 
 func (p *peer) read() {
