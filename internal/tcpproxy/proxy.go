@@ -46,10 +46,10 @@ func (p *Proxy) Close() {
 	_ = p.listener.Close()
 	p.mu.Lock()
 	p.closed = true
-	p.mu.Unlock()
-	for _, c := range p.Conns() {
+	for _, c := range p.conns {
 		c.Kill()
 	}
+	p.mu.Unlock()
 	p.all.Wait()
 }
 
@@ -86,11 +86,10 @@ func (p *Proxy) accept() {
 		c := &Conn{client: client, server: server, closed: make(chan struct{})}
 		p.mu.Lock()
 		p.conns = append(p.conns, c)
-		closed := p.closed
-		p.mu.Unlock()
-		if closed {
+		if p.closed {
 			c.Kill() // it was accepted before, and was not among those that Close has closed
 		}
+		p.mu.Unlock()
 		p.all.Go(c.forward)
 	}
 }

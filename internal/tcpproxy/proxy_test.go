@@ -3,6 +3,7 @@ package tcpproxy
 import (
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -90,4 +91,46 @@ func TestNobodyBehindTheProxy(t *testing.T) {
 	_, err = c.Read(make([]byte, 1))
 	require.Error(t, err)
 	assert.Empty(t, p.Conns())
+}
+
+// lateListener accepts a connection only when the proxy has closed those that it knows.
+type lateListener struct {
+	net.Listener
+	proxy    *Proxy
+	accepted chan net.Conn
+}
+
+func (*lateListener) Close() error { return nil }
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	for closed := false; !closed; runtime.Gosched() {
+		l.proxy.mu.Lock()
+		closed = l.proxy.closed
+		l.proxy.mu.Unlock()
+	}
+	c, more := <-l.accepted
+	if !more {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func TestCloseDoesNotWaitForAConnectionAcceptedMeanwhile(t *testing.T) {
+	client, remote := net.Pipe()
+	defer remote.Close()
+	p := &Proxy{target: startEcho(t)}
+	l := &lateListener{proxy: p, accepted: make(chan net.Conn, 1)}
+	l.accepted <- client
+	close(l.accepted)
+	p.listener = l
+	p.all.Go(p.accept)
+	closed := make(chan struct{})
+	go func() { p.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("it waits")
+		_ = client.Close()
+	}
+	require.Len(t, p.Conns(), 1)
 }
