@@ -11,7 +11,8 @@ import (
 const (
 	// defaultGCPercent is Go's GOGC where nobody has set one.
 	defaultGCPercent = 100
-	// minHeadroom is what may be allocated between two collections where that is less than is in use: with 8 MiB, collecting was seen in the CPU per span.
+	// minHeadroom is what may be allocated between two collections where that is less than is in use: a collection costs some milliseconds
+	// however little there is to scan.
 	minHeadroom = 16 << 20
 	// minShare is the part of everything in use that is kept free in any case: buffers that were lost and not given back, as some are when connections
 	// break, count as held for ever.

@@ -178,7 +178,7 @@ func TestWhatShipsIsValid(t *testing.T) {
 	require.NoError(t, err)
 	contenders, err := Contenders(filepath.Join("..", "..", "peers", "contenders.yaml"))
 	require.NoError(t, err)
-	for _, name := range []string{"contenders-optimizations.yaml", "contenders-batching.yaml", "contenders-builds.yaml"} {
+	for _, name := range []string{"contenders-optimizations.yaml", "contenders-batching.yaml", "contenders-builds.yaml", "contenders-headroom.yaml"} {
 		_, err = Contenders(filepath.Join("..", "..", "peers", name))
 		require.NoError(t, err)
 	}
