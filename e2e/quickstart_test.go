@@ -29,6 +29,8 @@ func TestMakeRunConfigurationShowsWhatArrives(t *testing.T) {
 		status, _ := get(t, "http://"+page)
 		assert.Equal(t, http.StatusOK, status, page)
 	}
+	signals, _ := c.metric(t, byteMetric)
+	assert.EqualValues(t, 3, signals, "all three signals stay bytes")
 	c.signal(t, syscall.SIGTERM)
 	c.awaitExit(t, 45*time.Second)
 	assert.NoError(t, c.exitErr)
@@ -59,8 +61,8 @@ func startShippedWith(t *testing.T, embedded, alerts string, environment ...stri
 	p, zpages := freePorts(t), freeAddress(t)
 	arguments := []string{componentStatus, "--config", shipped}
 	for key, value := range map[string]string{
-		"receivers::otlp::protocols::grpc::endpoint":         p.grpc,
-		"receivers::otlp::protocols::http::endpoint":         p.http,
+		"receivers::pooledotlp::protocols::grpc::endpoint":   p.grpc,
+		"receivers::pooledotlp::protocols::http::endpoint":   p.http,
 		"receivers::otlp/arrived::protocols::grpc::endpoint": embedded,
 		"extensions::health_check::endpoint":                 p.health,
 		"extensions::zpages::endpoint":                       zpages,
