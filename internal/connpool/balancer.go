@@ -64,6 +64,8 @@ type slot struct {
 	// silent are the connections that were replaced because they did not answer a health check, until a new one does. They are kept
 	// as long as calls wait on them, so there are few: one for each health check in the time that a call may take.
 	silent []*conn
+	// silentChecks counts the health checks without an answer since the last good one.
+	silentChecks int
 	// replacedAt is when the connection was last replaced for failing, to bound how often that happens.
 	replacedAt time.Time
 }
