@@ -44,8 +44,7 @@ func judgeHTTP(url string, response *http.Response, body []byte, now time.Time) 
 		return v
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
 		if location, err := response.Location(); err == nil {
-			location.RawQuery = "" // may have a secret in it
-			message += " and sends on to " + location.Redacted()
+			message += " and sends on to " + forPeople(location)
 		}
 		return verdict{outcome: attempt.Failed, err: ownHopFault(errors.New(message))}
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
