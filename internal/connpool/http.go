@@ -55,6 +55,12 @@ func NewHTTP(cfg Config, open func() (*http.Client, error)) (*HTTP, error) {
 	return p, nil
 }
 
+// What Go's transport has by default, and with it the Collector's HTTP client: a value that differs has been set.
+const (
+	unsetMaxIdleConns    = 100
+	unsetIdleConnTimeout = 90 * time.Second
+)
+
 // Tune sets the bounds of an HTTP/1.1 connection pool, where they are not set already. Go keeps two idle connections per
 // host by default, so that with more requests at a time most of them would connect anew.
 func (c *Config) Tune(maxConnsPerHost, maxIdleConnsPerHost, maxIdleConns *int, idleConnTimeout *time.Duration) {
@@ -64,8 +70,10 @@ func (c *Config) Tune(maxConnsPerHost, maxIdleConnsPerHost, maxIdleConns *int, i
 	if *maxIdleConnsPerHost == 0 {
 		*maxIdleConnsPerHost = *maxConnsPerHost
 	}
-	*maxIdleConns = max(*maxIdleConns, *maxIdleConnsPerHost)
-	if c.IdleTimeout > 0 {
+	if *maxIdleConns == unsetMaxIdleConns {
+		*maxIdleConns = max(*maxIdleConns, *maxIdleConnsPerHost)
+	}
+	if *idleConnTimeout == unsetIdleConnTimeout && c.IdleTimeout > 0 {
 		*idleConnTimeout = c.IdleTimeout
 	}
 }
