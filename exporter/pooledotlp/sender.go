@@ -91,7 +91,7 @@ func (s *sender) send(ctx context.Context, r *request) error {
 	}
 	defer plain.Free()
 	if s.compressor == nil || plain.Len() < s.cfg.CompressionMinSize || s.uncompressed.Load() {
-		return s.try(ctx, r, plain, false).err
+		return s.try(ctx, r, plain, plain.Len(), false).err
 	}
 
 	start := time.Now()
@@ -100,10 +100,10 @@ func (s *sender) send(ctx context.Context, r *request) error {
 		return consumererror.NewPermanent(err)
 	}
 	s.telemetry.compressed(ctx, time.Since(start))
-	v := s.try(ctx, r, mem.BufferSlice{buffer}, true)
+	v := s.try(ctx, r, mem.BufferSlice{buffer}, plain.Len(), true)
 	buffer.Free()
 	if v.mayBeCompression {
-		if v = s.try(ctx, r, plain, false); v.outcome == attempt.Accepted {
+		if v = s.try(ctx, r, plain, plain.Len(), false); v.outcome == attempt.Accepted {
 			s.compressionRefused(ctx)
 		}
 	}
@@ -121,13 +121,13 @@ func (s *sender) plain(r *request) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.SliceBuffer(b)}, err
 }
 
-// try makes one try with one form of a request.
-func (s *sender) try(ctx context.Context, r *request, payload mem.BufferSlice, compressed bool) verdict {
+// try makes one try with one form of a request, whose size before compression is plainBytes.
+func (s *sender) try(ctx context.Context, r *request, payload mem.BufferSlice, plainBytes int, compressed bool) verdict {
 	start := time.Now()
 	response, v := s.transport.send(ctx, payload, compressed)
 	a := attempt.Attempt{Items: r.wire.Items(), Bytes: payload.Len(), Latency: time.Since(start), Outcome: v.outcome, RetryAfter: v.delay}
 	attempt.Report(ctx, a)
-	s.telemetry.attempted(ctx, a, r.wire.Bytes())
+	s.telemetry.attempted(ctx, a, plainBytes)
 	s.backend.observe(v)
 	if v.outcome == attempt.Accepted {
 		// A backend may say what it likes, and counters only grow.
