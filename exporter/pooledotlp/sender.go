@@ -42,8 +42,7 @@ type sender struct {
 
 	// compressor is nil when the exporter does not compress.
 	compressor *compression.Compressor
-	// uncompressed is set when the backend took a request uncompressed that it had refused compressed.
-	uncompressed atomic.Bool
+	fallback   compressionFallback
 	// stopping is set when the exporter shuts down.
 	stopping atomic.Bool
 }
@@ -90,7 +89,11 @@ func (s *sender) send(ctx context.Context, r *request) error {
 		return consumererror.NewPermanent(err)
 	}
 	defer plain.Free()
-	if s.compressor == nil || plain.Len() < s.cfg.CompressionMinSize || s.uncompressed.Load() {
+	if s.compressor == nil || plain.Len() < s.cfg.CompressionMinSize {
+		return s.try(ctx, r, plain, plain.Len(), false).err
+	}
+	compress, probe := s.fallback.choose()
+	if !compress {
 		return s.try(ctx, r, plain, plain.Len(), false).err
 	}
 
@@ -102,10 +105,14 @@ func (s *sender) send(ctx context.Context, r *request) error {
 	s.telemetry.compressed(ctx, time.Since(start))
 	v := s.try(ctx, r, mem.BufferSlice{buffer}, plain.Len(), true)
 	buffer.Free()
-	if v.mayBeCompression {
+	switch {
+	case v.mayBeCompression:
 		if v = s.try(ctx, r, plain, plain.Len(), false); v.outcome == attempt.Accepted {
-			s.compressionRefused(ctx)
+			s.compressionRefused(ctx, probe)
 		}
+	case probe && v.outcome == attempt.Accepted:
+		s.fallback.accepted()
+		s.logger.Info("The backend takes the compression again.", zap.String("compression", string(s.cfg.Compression)))
 	}
 	return v.err
 }
@@ -142,11 +149,11 @@ func (s *sender) try(ctx context.Context, r *request, payload mem.BufferSlice, p
 }
 
 // compressionRefused remembers that the backend does not know the compression.
-func (s *sender) compressionRefused(ctx context.Context) {
+func (s *sender) compressionRefused(ctx context.Context, probe bool) {
 	s.telemetry.compressionRefused(ctx)
-	if s.uncompressed.CompareAndSwap(false, true) {
-		s.logger.Warn("The backend refuses the compression and takes uncompressed requests. Sending uncompressed from now on.",
-			zap.String("compression", string(s.cfg.Compression)))
+	if s.fallback.refused(probe) {
+		s.logger.Warn("The backend refuses the compression and takes uncompressed requests. Sending uncompressed, and trying again later.",
+			zap.String("compression", string(s.cfg.Compression)), zap.Duration("later", fallbackTime))
 	}
 }
 
