@@ -106,7 +106,11 @@ func (b *poolBalancer) UpdateClientConnState(s balancer.ClientConnState) error {
 	// In rounds, so that the maximum does not leave the last addresses without any.
 	for round := range b.pool.cfg.MinConnections {
 		for _, e := range endpoints {
-			if b.slotsOf(e) <= round && len(b.slots) < b.maxSize() {
+			has := b.slotsOf(e)
+			for has == 0 && len(b.slots) >= b.maxSize() {
+				b.closeLeastUseful() // another endpoint has several: the maximum is one for each at least
+			}
+			if has <= round && len(b.slots) < b.maxSize() {
 				b.openSlot(e)
 			}
 		}

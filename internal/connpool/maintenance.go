@@ -40,7 +40,9 @@ func (b *poolBalancer) tick(now time.Time) time.Time {
 	b.shrink(now)
 	for _, s := range b.slots {
 		b.ejectIfFailing(s, now)
-		if !s.current.retireAt.IsZero() && !now.Before(s.current.retireAt) {
+		if s.next == nil && !s.current.retireAt.IsZero() && !now.Before(s.current.retireAt) {
+			// A backend that has grown may show only here: nothing else asks for its addresses while all is well.
+			b.cc.ResolveNow(resolver.ResolveNowOptions{})
 			b.replace(s)
 		}
 		b.checkIfDue(s, now)
@@ -102,11 +104,15 @@ func (b *poolBalancer) shrink(now time.Time) {
 	b.shrinkAt = now.Add(idle)
 	target := b.load.shrunkSize(len(b.slots), b.minSize(), b.inFlight.Load(), b.pool.cfg.TargetInFlightPerConnection)
 	for len(b.slots) > target {
-		// The endpoint with the most connections gives one up, a connection that is not ready first.
-		i := b.leastUseful()
-		b.closeSlot(b.slots[i])
-		b.slots = slices.Delete(b.slots, i, i+1)
+		b.closeLeastUseful()
 	}
+}
+
+// closeLeastUseful closes a connection to the endpoint with the most of them, one that is not ready first. The caller holds mu.
+func (b *poolBalancer) closeLeastUseful() {
+	i := b.leastUseful()
+	b.closeSlot(b.slots[i])
+	b.slots = slices.Delete(b.slots, i, i+1)
 }
 
 func (b *poolBalancer) leastUseful() int {

@@ -134,6 +134,7 @@ func TestOldConnectionsAreReplacedWithoutAGap(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		assert.Len(t, client.live(), 2)
+		assert.Equal(t, 1, client.resolves, "the addresses are looked up too, once for each replacement")
 		assert.Same(t, old, client.pick(t).sub, "until the new one is there")
 		client.live()[1].become(connectivity.Ready)
 		assert.True(t, old.isShut())
