@@ -160,9 +160,6 @@ func (t *httpTransport) send(ctx context.Context, payload mem.BufferSlice, compr
 		answer, err := t.post(ctx, client, payload, compressed) //nolint:bodyclose // readBody closes it
 		if err != nil {
 			v = judgeHTTPFailure(err)
-			if v.outcome == attempt.Canceled {
-				return 0, nil // says nothing about the connection
-			}
 			return 0, err
 		}
 		body := readBody(answer)

@@ -135,7 +135,7 @@ func (s *sender) try(ctx context.Context, r *request, payload mem.BufferSlice, p
 	a := attempt.Attempt{Items: r.wire.Items(), Bytes: payload.Len(), Latency: time.Since(start), Outcome: v.outcome, RetryAfter: v.delay}
 	attempt.Report(ctx, a)
 	s.telemetry.attempted(ctx, a, plainBytes)
-	s.backend.observe(v)
+	s.backend.observe(v, a.Latency)
 	if v.outcome == attempt.Accepted {
 		// A backend may say what it likes, and counters only grow.
 		response.rejected = min(max(response.rejected, 0), int64(a.Items))

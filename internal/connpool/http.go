@@ -1,6 +1,8 @@
 package connpool
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
@@ -79,7 +81,7 @@ func (c *Config) Tune(maxConnsPerHost, maxIdleConnsPerHost, maxIdleConns *int, i
 }
 
 // Do calls fn with the client whose turn it is. fn returns the protocol's major version of the answer,
-// and an error when there was none.
+// and an error when there was none; context.Canceled means that the caller did not wait for it.
 func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
 	now := time.Now()
 	m, mean := p.pick(*p.members.Load(), now)
@@ -97,7 +99,9 @@ func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
 	m.inFlight.Add(-1)
 	p.inFlight.Add(-1)
 	if err != nil {
-		p.failed(m)
+		if !errors.Is(err, context.Canceled) { // the caller gave up; that says nothing about the connection
+			p.failed(m)
+		}
 		return err
 	}
 	m.failures.Store(0)

@@ -1,7 +1,9 @@
 package connpool
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -160,6 +162,24 @@ func TestTheOnlyHTTPMemberIsReplacedButUsed(t *testing.T) {
 	}
 	assert.EqualValues(t, 2, opened.Load())
 	assert.Equal(t, 1, p.Stats().Ready)
+}
+
+// Callers that give up say nothing: neither that the connection is broken nor that it is not.
+func TestACancelledRequestLeavesTheRowOfFailures(t *testing.T) {
+	p, opened := newHTTPPool(t, nil)
+	ends := func(err error) func(*http.Client) (int, error) {
+		return func(*http.Client) (int, error) { return 0, err }
+	}
+	cancelled := fmt.Errorf("failed: %w", context.Canceled)
+	for range 10 {
+		require.ErrorIs(t, p.Do(ends(cancelled)), context.Canceled)
+	}
+	assert.EqualValues(t, 1, opened.Load())
+	for range 5 {
+		require.Error(t, p.Do(ends(errors.New("no answer"))))
+		require.Error(t, p.Do(ends(cancelled)))
+	}
+	assert.EqualValues(t, 2, opened.Load())
 }
 
 func TestAnHTTPPoolWhoseClientsCannotBeMade(t *testing.T) {
