@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -63,7 +64,7 @@ func TestABackendThatNeverAnswersIsAway(t *testing.T) {
 		b.observe(left, awayAfter)
 		time.Sleep(awayAfter)
 		b.observe(left, awayAfter)
-		assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, host.statuses())
+		require.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError}, host.statuses())
 		assert.Contains(t, logs.All()[0].ContextMap()["error"], "no answer within 5s")
 		b.observe(verdict{outcome: attempt.Accepted}, 0)
 		assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, host.statuses())
