@@ -1,6 +1,7 @@
 package pooledotlp
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,12 +32,17 @@ type backend struct {
 
 func newBackend(logger *zap.Logger) *backend { return &backend{logger: logger} }
 
-func (b *backend) observe(v verdict) {
+// observe takes in how an attempt ended, and after what time.
+func (b *backend) observe(v verdict, latency time.Duration) {
 	switch v.outcome {
 	case attempt.Unavailable, attempt.DeadlineExceeded, attempt.Failed:
 		b.failed(v.err, time.Now())
 	case attempt.Canceled:
-		// The caller's doing.
+		// The caller's doing. But callers leave a backend that never answers before the time-out of the attempt, and then this is all
+		// that is seen of it.
+		if latency >= awayAfter {
+			b.failed(fmt.Errorf("no answer within %s, and the caller left: %w", latency.Round(time.Millisecond), v.err), time.Now())
+		}
 	default:
 		if b.troubled.Load() {
 			b.answered(time.Now())

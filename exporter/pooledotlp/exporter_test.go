@@ -75,7 +75,7 @@ func everySignalArrives(t *testing.T, sink *signalSinks, cfg *Config) {
 		gotProfiles := sink.profiles.AllProfiles()
 		assert.Equal(t, functions(sent), functions(gotProfiles[len(gotProfiles)-1]))
 	}
-	assert.False(t, traces.(tracesExporter).sender.uncompressed.Load(), "the compression was refused")
+	assert.Zero(t, traces.(tracesExporter).sender.fallback.until.Load(), "the compression was refused")
 }
 
 func TestAnObservedCallerBypassesTheQueueInMemory(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 )
@@ -62,8 +63,10 @@ func judgeGRPC(err error, retryResourceExhausted bool) verdict {
 		case tooLarge(st):
 			// A client that is told RESOURCE_EXHAUSTED would send it again.
 			return permanent(attempt.TooLarge, tooLargeError{status.Error(codes.InvalidArgument, st.Message())})
-		case hasRetryInfo, retryResourceExhausted:
+		case hasRetryInfo:
 			return retryable(attempt.Overloaded)
+		case retryResourceExhausted:
+			return verdict{outcome: attempt.Overloaded, err: addRetryInfo(st, 0).Err()}
 		}
 		return permanent(attempt.Overloaded, err)
 	case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
@@ -91,6 +94,15 @@ func (e tooLargeError) Unwrap() error { return e.error }
 // ownHopFault tells our clients that the way is closed, not that their data is bad.
 func ownHopFault(err error) error {
 	return status.Error(codes.Unavailable, fmt.Sprintf("the backend refused this Collector, not the data: %v", err))
+}
+
+// addRetryInfo adds the delay to a status. It is how a gRPC client of ours learns that it may send again: to it, RESOURCE_EXHAUSTED
+// without one means that the data is lost.
+func addRetryInfo(st *status.Status, delay time.Duration) *status.Status {
+	if detailed, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(delay)}); err == nil {
+		return detailed
+	}
+	return st
 }
 
 // retryDelay returns the delay of a google.rpc.RetryInfo, and whether there is one.

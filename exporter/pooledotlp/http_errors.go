@@ -9,12 +9,10 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 )
@@ -46,8 +44,7 @@ func judgeHTTP(url string, response *http.Response, body []byte, now time.Time) 
 		return v
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
 		if location, err := response.Location(); err == nil {
-			location.RawQuery = "" // may have a secret in it
-			message += " and sends on to " + location.Redacted()
+			message += " and sends on to " + forPeople(location)
 		}
 		return verdict{outcome: attempt.Failed, err: ownHopFault(errors.New(message))}
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
@@ -76,15 +73,12 @@ func judgeHTTPFailure(err error) verdict {
 
 // later is the verdict on an answer that asks for patience, after the delay of its Retry-After header if it has one.
 //
-// The error says so with a RetryInfo, which is how a gRPC client of ours learns it: to it, RESOURCE_EXHAUSTED without one
-// means that the data is lost, and 429 never does.
+// The error says so with a RetryInfo, also after a 429 without the header, which never means that the data is lost.
 func later(code codes.Code, message string, response *http.Response, now time.Time) verdict {
 	delay, asked := retryAfter(response, now)
 	st := status.New(code, message)
 	if asked || code == codes.ResourceExhausted {
-		if detailed, err := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(delay)}); err == nil {
-			st = detailed
-		}
+		st = addRetryInfo(st, delay)
 	}
 	v := verdict{outcome: attempt.Overloaded, err: st.Err(), delay: delay}
 	if delay > 0 {

@@ -245,6 +245,22 @@ func TestNoAnswerOverHTTP(t *testing.T) {
 	assert.Equal(t, []attempt.Outcome{attempt.Unavailable}, seen.outcomes())
 }
 
+// A caller that leaves between two failures is no answer that ends the row of them.
+func TestACancelledRequestIsNoAnswer(t *testing.T) {
+	e := startTracesExporter(t, map[string]any{
+		"protocol": "http/protobuf", "endpoint": "http://" + freeAddress(t), "retry_on_failure": map[string]any{"enabled": false},
+		"pool": map[string]any{"ejection": map[string]any{"consecutive_failures": 2}},
+	})
+	ctx, _ := observed(context.Background())
+	left, leave := context.WithCancel(ctx)
+	leave()
+	require.Error(t, e.ConsumeTraces(ctx, spans(1)))
+	require.ErrorIs(t, e.ConsumeTraces(left, spans(1)), context.Canceled)
+	assert.Zero(t, e.(tracesExporter).sender.transport.stats().Ejections)
+	require.Error(t, e.ConsumeTraces(ctx, spans(1)))
+	assert.EqualValues(t, 1, e.(tracesExporter).sender.transport.stats().Ejections)
+}
+
 func TestPartialSuccessOverHTTP(t *testing.T) {
 	response := ptraceotlp.NewExportResponse()
 	response.PartialSuccess().SetRejectedSpans(2)

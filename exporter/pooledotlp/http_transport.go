@@ -36,7 +36,7 @@ type httpTransport struct {
 	set    exporter.Settings
 	signal wire.Signal
 	url    string
-	// shownURL is url for people: without a password.
+	// shownURL is url for people.
 	shownURL    string
 	contentType string
 	userAgent   string
@@ -54,7 +54,7 @@ func newHTTPTransport(cfg *Config, set exporter.Settings, signal wire.Signal) (*
 		return nil, err
 	}
 	t := &httpTransport{
-		cfg: cfg, set: set, signal: signal, url: u.String(), shownURL: u.Redacted(), contentType: protobufContentType,
+		cfg: cfg, set: set, signal: signal, url: u.String(), shownURL: forPeople(u), contentType: protobufContentType,
 		userAgent: fmt.Sprintf("%s/%s (%s/%s)", set.BuildInfo.Description, set.BuildInfo.Version, runtime.GOOS, runtime.GOARCH),
 	}
 	if cfg.Protocol == ProtocolHTTPJSON {
@@ -91,6 +91,13 @@ func (c *HTTPClientConfig) signalURL(signal wire.Signal) (*url.URL, error) {
 		own = strings.TrimSuffix(c.ClientConfig.Endpoint, "/") + version + signal.String()
 	}
 	return parseURL(signal.String()+"_endpoint", own)
+}
+
+// forPeople returns a URL as logs, errors and clients may see it: without the password and the query, which may have a key in it.
+func forPeople(u *url.URL) string {
+	shown := *u
+	shown.RawQuery = ""
+	return shown.Redacted()
 }
 
 func (t *httpTransport) start(ctx context.Context, host component.Host) error {
@@ -153,9 +160,6 @@ func (t *httpTransport) send(ctx context.Context, payload mem.BufferSlice, compr
 		answer, err := t.post(ctx, client, payload, compressed) //nolint:bodyclose // readBody closes it
 		if err != nil {
 			v = judgeHTTPFailure(err)
-			if v.outcome == attempt.Canceled {
-				return 0, nil // says nothing about the connection
-			}
 			return 0, err
 		}
 		body := readBody(answer)
@@ -185,6 +189,9 @@ func (t *httpTransport) post(ctx context.Context, client *http.Client, payload m
 	}
 	answer, err := client.Do(r)
 	if err != nil {
+		if whole := (*url.Error)(nil); errors.As(err, &whole) {
+			whole.URL = t.shownURL // after a redirect too, whose query may repeat ours
+		}
 		return nil, fmt.Errorf("failed to make an HTTP request: %w", err)
 	}
 	return answer, nil

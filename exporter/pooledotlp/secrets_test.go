@@ -67,6 +67,9 @@ func TestSecretsAreNowhereToBeRead(t *testing.T) {
 	})
 	url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) { w.WriteHeader(http.StatusUnauthorized) })
 	nobody := freeAddress(t)
+	away := startHTTPBackend(t, func(w http.ResponseWriter, r *http.Request, _ []byte) {
+		http.Redirect(w, r, "http://"+nobody+"/?"+r.URL.RawQuery, http.StatusPermanentRedirect)
+	})
 	oauth2 := func(path string) map[string]any {
 		return map[string]any{"client_id": "collector", "client_secret": secret, "token_url": issuer.URL + path}
 	}
@@ -86,6 +89,9 @@ func TestSecretsAreNowhereToBeRead(t *testing.T) {
 		"password in the URL":      {keys: map[string]any{"endpoint": strings.Replace(url, "://", "://collector:"+secret+"@", 1), "protocol": http}},
 		"password, nobody":         {keys: map[string]any{"endpoint": "http://collector:" + secret + "@" + nobody, "protocol": http}},
 		"password in a bad URL":    {keys: map[string]any{"endpoint": "http://collector:" + secret + "@bad host", "protocol": http}},
+		"query of the URL":         {keys: map[string]any{"traces_endpoint": url + "/v1/traces?api-key=" + secret, "protocol": http}},
+		"query, nobody":            {keys: map[string]any{"traces_endpoint": "http://" + nobody + "/v1/traces?api-key=" + secret, "protocol": http}},
+		"query, redirected away":   {keys: map[string]any{"traces_endpoint": away + "/v1/traces?api-key=" + secret, "protocol": http}},
 		"bearer token":             {keys: map[string]any{"endpoint": url, "protocol": http}, auth: bearertokenauthextension.NewFactory(), config: map[string]any{"token": secret}},
 		"bearer token, not secure": {keys: map[string]any{"endpoint": refusing, "tls": insecure}, auth: bearertokenauthextension.NewFactory(), config: map[string]any{"token": secret}},
 		"OAuth2":                   {keys: map[string]any{"endpoint": url, "protocol": http}, auth: oauth2clientauthextension.NewFactory(), config: oauth2("/token")},
@@ -131,7 +137,9 @@ func failingExports(t *testing.T, logger *zap.Logger, host component.Host, keys 
 	}
 	asMap := confmap.New()
 	require.NoError(t, asMap.Marshal(cfg))
-	asMap.Delete("endpoint") // is shown as it is, here as in the stock exporter
+	for _, key := range []string{"endpoint", "traces_endpoint"} {
+		asMap.Delete(key) // is shown as it is, here as in the stock exporter
+	}
 	shown = append(shown, asMap.ToStringMap())
 	set := exportertest.NewNopSettings(NewFactory().Type())
 	set.Logger = logger

@@ -42,8 +42,7 @@ type sender struct {
 
 	// compressor is nil when the exporter does not compress.
 	compressor *compression.Compressor
-	// uncompressed is set when the backend took a request uncompressed that it had refused compressed.
-	uncompressed atomic.Bool
+	fallback   compressionFallback
 	// stopping is set when the exporter shuts down.
 	stopping atomic.Bool
 }
@@ -90,8 +89,12 @@ func (s *sender) send(ctx context.Context, r *request) error {
 		return consumererror.NewPermanent(err)
 	}
 	defer plain.Free()
-	if s.compressor == nil || plain.Len() < s.cfg.CompressionMinSize || s.uncompressed.Load() {
-		return s.try(ctx, r, plain, false).err
+	if s.compressor == nil || plain.Len() < s.cfg.CompressionMinSize {
+		return s.try(ctx, r, plain, plain.Len(), false).err
+	}
+	compress, probe := s.fallback.choose()
+	if !compress {
+		return s.try(ctx, r, plain, plain.Len(), false).err
 	}
 
 	start := time.Now()
@@ -100,12 +103,16 @@ func (s *sender) send(ctx context.Context, r *request) error {
 		return consumererror.NewPermanent(err)
 	}
 	s.telemetry.compressed(ctx, time.Since(start))
-	v := s.try(ctx, r, mem.BufferSlice{buffer}, true)
+	v := s.try(ctx, r, mem.BufferSlice{buffer}, plain.Len(), true)
 	buffer.Free()
-	if v.mayBeCompression {
-		if v = s.try(ctx, r, plain, false); v.outcome == attempt.Accepted {
-			s.compressionRefused(ctx)
+	switch {
+	case v.mayBeCompression:
+		if v = s.try(ctx, r, plain, plain.Len(), false); v.outcome == attempt.Accepted {
+			s.compressionRefused(ctx, probe)
 		}
+	case probe && v.outcome == attempt.Accepted:
+		s.fallback.accepted()
+		s.logger.Info("The backend takes the compression again.", zap.String("compression", string(s.cfg.Compression)))
 	}
 	return v.err
 }
@@ -121,14 +128,14 @@ func (s *sender) plain(r *request) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.SliceBuffer(b)}, err
 }
 
-// try makes one try with one form of a request.
-func (s *sender) try(ctx context.Context, r *request, payload mem.BufferSlice, compressed bool) verdict {
+// try makes one try with one form of a request, whose size before compression is plainBytes.
+func (s *sender) try(ctx context.Context, r *request, payload mem.BufferSlice, plainBytes int, compressed bool) verdict {
 	start := time.Now()
 	response, v := s.transport.send(ctx, payload, compressed)
 	a := attempt.Attempt{Items: r.wire.Items(), Bytes: payload.Len(), Latency: time.Since(start), Outcome: v.outcome, RetryAfter: v.delay}
 	attempt.Report(ctx, a)
-	s.telemetry.attempted(ctx, a, r.wire.Bytes())
-	s.backend.observe(v)
+	s.telemetry.attempted(ctx, a, plainBytes)
+	s.backend.observe(v, a.Latency)
 	if v.outcome == attempt.Accepted {
 		// A backend may say what it likes, and counters only grow.
 		response.rejected = min(max(response.rejected, 0), int64(a.Items))
@@ -142,11 +149,11 @@ func (s *sender) try(ctx context.Context, r *request, payload mem.BufferSlice, c
 }
 
 // compressionRefused remembers that the backend does not know the compression.
-func (s *sender) compressionRefused(ctx context.Context) {
+func (s *sender) compressionRefused(ctx context.Context, probe bool) {
 	s.telemetry.compressionRefused(ctx)
-	if s.uncompressed.CompareAndSwap(false, true) {
-		s.logger.Warn("The backend refuses the compression and takes uncompressed requests. Sending uncompressed from now on.",
-			zap.String("compression", string(s.cfg.Compression)))
+	if s.fallback.refused(probe) {
+		s.logger.Warn("The backend refuses the compression and takes uncompressed requests. Sending uncompressed, and trying again later.",
+			zap.String("compression", string(s.cfg.Compression)), zap.Duration("later", fallbackTime))
 	}
 }
 

@@ -2,6 +2,8 @@ package pooledotlp
 
 import (
 	"context"
+	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -70,4 +72,21 @@ func TestMetricsTellWhatWasSent(t *testing.T) {
 	assert.Positive(t, compressing.Data.(metricdata.Sum[float64]).DataPoints[0].Value)
 	assert.Positive(t, sumOf(t, tel, "otelcol_exporter_pooledotlp_buffer_misses"))
 	assert.Positive(t, sumOf(t, tel, "otelcol_exporter_pooledotlp_buffer_idle_bytes"))
+}
+
+// As JSON a request is sent at another size than it is queued.
+func TestTheBytesOfJSONAreThoseOfJSON(t *testing.T) {
+	for _, algorithm := range []string{"none", "gzip"} {
+		var received atomic.Int64
+		url := startHTTPBackend(t, func(_ http.ResponseWriter, _ *http.Request, body []byte) { received.Add(int64(len(body))) })
+		set, tel := measuredSettings(t)
+		e := newTracesExporter(t, set, newConfig(t, map[string]any{"protocol": "http/json", "endpoint": url, "compression": algorithm}))
+		startComponent(t, e, componenttest.NewNopHost())
+		ctx, _ := observed(context.Background())
+		require.NoError(t, e.ConsumeTraces(ctx, spans(100)))
+		plain, err := marshalJSON(wireTraces(t, spans(100)))
+		require.NoError(t, err)
+		assert.EqualValues(t, len(plain), sumOf(t, tel, "otelcol_exporter_pooledotlp_uncompressed_bytes"), algorithm)
+		assert.Equal(t, received.Load(), sumOf(t, tel, "otelcol_exporter_pooledotlp_wire_bytes"), algorithm)
+	}
 }

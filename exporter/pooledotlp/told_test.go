@@ -77,7 +77,7 @@ func TestWhatBecomesOfAnAnswer(t *testing.T) {
 		"OK":                                {st(codes.OK, ""), codes.OK, 200, false, ""},
 		"partial success":                   {partial, codes.OK, 200, false, dropPartialSuccess},
 		"partial success over HTTP":         {partialHTTP, codes.OK, 200, false, dropPartialSuccess},
-		"resource exhausted":                {st(codes.ResourceExhausted, ""), codes.ResourceExhausted, 429, false, dropRetriesExhausted},
+		"resource exhausted":                {st(codes.ResourceExhausted, ""), codes.ResourceExhausted, 429, true, dropRetriesExhausted},
 		"resource exhausted with RetryInfo": {byGRPC(withRetryInfo(t, codes.ResourceExhausted, time.Millisecond)), codes.ResourceExhausted, 429, true, dropRetriesExhausted},
 		"unavailable":                       {st(codes.Unavailable, ""), codes.Unavailable, 503, false, dropRetriesExhausted},
 		"unavailable with RetryInfo":        {byGRPC(withRetryInfo(t, codes.Unavailable, time.Millisecond)), codes.Unavailable, 503, true, dropRetriesExhausted},

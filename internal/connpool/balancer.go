@@ -64,6 +64,8 @@ type slot struct {
 	// silent are the connections that were replaced because they did not answer a health check, until a new one does. They are kept
 	// as long as calls wait on them, so there are few: one for each health check in the time that a call may take.
 	silent []*conn
+	// silentChecks counts the health checks without an answer since the last good one.
+	silentChecks int
 	// replacedAt is when the connection was last replaced for failing, to bound how often that happens.
 	replacedAt time.Time
 }
@@ -104,7 +106,11 @@ func (b *poolBalancer) UpdateClientConnState(s balancer.ClientConnState) error {
 	// In rounds, so that the maximum does not leave the last addresses without any.
 	for round := range b.pool.cfg.MinConnections {
 		for _, e := range endpoints {
-			if b.slotsOf(e) <= round && len(b.slots) < b.maxSize() {
+			has := b.slotsOf(e)
+			for has == 0 && len(b.slots) >= b.maxSize() {
+				b.closeLeastUseful() // another endpoint has several: the maximum is one for each at least
+			}
+			if has <= round && len(b.slots) < b.maxSize() {
 				b.openSlot(e)
 			}
 		}

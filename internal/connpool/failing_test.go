@@ -214,6 +214,36 @@ func TestAServerThatSaysItDoesNotServeGetsNoCalls(t *testing.T) {
 	})
 }
 
+// A proxy whose backend is away answers UNAVAILABLE at once. A new connection to it would be answered the same, and the next one too.
+func TestAConnectionThatAnswersUnavailableIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{health: func(context.Context) (healthpb.HealthCheckResponse_ServingStatus, error) { return 0, errUnavailable }}
+		p, _ := startPool(t, client, withHealth, "a:1")
+		time.Sleep(time.Minute + time.Millisecond)
+		synctest.Wait()
+		assert.Len(t, client.all(), 3, "no connection is replaced")
+		assert.EqualValues(t, 18, p.Stats().FailedChecks, "each is asked once an interval")
+		assert.Equal(t, 3, p.Stats().Unhealthy)
+		client.live()[0].setHealth(serving)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, 1, p.Stats().Ready)
+	})
+}
+
+// A backend that is silent for long is not hit by a handshake for each time-out.
+func TestASilentBackendIsConnectedToAnewOncePerInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{health: blackHole}
+		startPool(t, client, func(c *Config) { withHealth(c); c.MinConnections = 1 }, "a:1")
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		replaced := len(client.all()) - 1
+		assert.LessOrEqual(t, replaced, 60)
+		assert.GreaterOrEqual(t, replaced, 40, "it is still looked after")
+	})
+}
+
 func TestAServerWithoutHealthServiceIsHealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := &fakeClient{}

@@ -31,6 +31,8 @@ type fakeClient struct {
 	resolves int
 	// manual leaves new sub-connections connecting.
 	manual bool
+	// deaf is an address whose sub-connections stay connecting.
+	deaf string
 	// refuse makes NewSubConn fail, as it does while grpc-go closes.
 	refuse bool
 	// health is that of new sub-connections.
@@ -79,7 +81,7 @@ func (s *fakeSub) Connect() {
 	s.connects++
 	s.mu.Unlock()
 	s.client.mu.Lock()
-	manual := s.client.manual
+	manual := s.client.manual || s.addr == s.client.deaf
 	s.client.mu.Unlock()
 	if !manual {
 		// As in grpc-go, listeners are called from another goroutine.

@@ -21,9 +21,13 @@ const (
 	healthy verdict = iota
 	// notServing: the server answers, and says that it does not want calls.
 	notServing
-	// silent: no answer came back through the connection.
+	// silent: no answer came back through the connection in time.
 	silent
 )
+
+// silentReplaced is how many connections in a row are replaced at once when they are silent: the first, and one that was unlucky. From
+// then on there is one for each interval.
+const silentReplaced = 2
 
 // pinned gives calls a way through one sub-connection instead of through the balancer. grpc-go builds such things with a
 // producer, and passes it the sub-connection as a client connection.
@@ -64,14 +68,19 @@ func check(ctx context.Context, cc grpc.ClientConnInterface, cfg HealthCheckConf
 	case codes.NotFound: // the health service does not know the service asked for
 		return notServing
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
-		return silent
+		if ctx.Err() != nil {
+			return silent
+		}
+		// A proxy says so when the backend behind it is away, as a new connection would too. When it is the connection that has ended,
+		// grpc-go connects anew.
+		return notServing
 	default:
 		return healthy
 	}
 }
 
 // onVerdict applies the result of a health check. A connection that is silent is replaced; but when most are, the backend
-// is, and one replacement at a time is enough to see when it is back.
+// is, and one replacement at a time, and one for each interval, is enough to see when it is back.
 func (b *poolBalancer) onVerdict(c *conn, v verdict) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -89,10 +98,12 @@ func (b *poolBalancer) onVerdict(c *conn, v verdict) {
 		for _, old := range s.silent {
 			old.abandon()
 		}
-		s.silent = nil
+		s.silent, s.silentChecks = nil, 0
 	}
 	if v == silent {
-		if 2*b.usableCount(s, now) >= len(b.slots) || !b.replacing() {
+		s.silentChecks++
+		paced := s.silentChecks <= silentReplaced || now.Sub(s.replacedAt) >= b.pool.cfg.HealthCheck.Interval
+		if paced && (2*b.usableCount(s, now) >= len(b.slots) || !b.replacing()) {
 			s.replacedAt = now
 			// The one before is not forgotten when its replacement is silent too, as under a moment of too much work.
 			s.silent = slices.DeleteFunc(s.silent, func(old *conn) bool { return old.inFlight.Load() == 0 })

@@ -1,6 +1,8 @@
 package connpool
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
@@ -55,6 +57,12 @@ func NewHTTP(cfg Config, open func() (*http.Client, error)) (*HTTP, error) {
 	return p, nil
 }
 
+// What Go's transport has by default, and with it the Collector's HTTP client: a value that differs has been set.
+const (
+	unsetMaxIdleConns    = 100
+	unsetIdleConnTimeout = 90 * time.Second
+)
+
 // Tune sets the bounds of an HTTP/1.1 connection pool, where they are not set already. Go keeps two idle connections per
 // host by default, so that with more requests at a time most of them would connect anew.
 func (c *Config) Tune(maxConnsPerHost, maxIdleConnsPerHost, maxIdleConns *int, idleConnTimeout *time.Duration) {
@@ -64,14 +72,16 @@ func (c *Config) Tune(maxConnsPerHost, maxIdleConnsPerHost, maxIdleConns *int, i
 	if *maxIdleConnsPerHost == 0 {
 		*maxIdleConnsPerHost = *maxConnsPerHost
 	}
-	*maxIdleConns = max(*maxIdleConns, *maxIdleConnsPerHost)
-	if c.IdleTimeout > 0 {
+	if *maxIdleConns == unsetMaxIdleConns {
+		*maxIdleConns = max(*maxIdleConns, *maxIdleConnsPerHost)
+	}
+	if *idleConnTimeout == unsetIdleConnTimeout && c.IdleTimeout > 0 {
 		*idleConnTimeout = c.IdleTimeout
 	}
 }
 
 // Do calls fn with the client whose turn it is. fn returns the protocol's major version of the answer,
-// and an error when there was none.
+// and an error when there was none; context.Canceled means that the caller did not wait for it.
 func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
 	now := time.Now()
 	m, mean := p.pick(*p.members.Load(), now)
@@ -89,7 +99,9 @@ func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
 	m.inFlight.Add(-1)
 	p.inFlight.Add(-1)
 	if err != nil {
-		p.failed(m)
+		if !errors.Is(err, context.Canceled) { // the caller gave up; that says nothing about the connection
+			p.failed(m)
+		}
 		return err
 	}
 	m.failures.Store(0)

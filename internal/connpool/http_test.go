@@ -1,7 +1,9 @@
 package connpool
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -162,6 +164,24 @@ func TestTheOnlyHTTPMemberIsReplacedButUsed(t *testing.T) {
 	assert.Equal(t, 1, p.Stats().Ready)
 }
 
+// Callers that give up say nothing: neither that the connection is broken nor that it is not.
+func TestACancelledRequestLeavesTheRowOfFailures(t *testing.T) {
+	p, opened := newHTTPPool(t, nil)
+	ends := func(err error) func(*http.Client) (int, error) {
+		return func(*http.Client) (int, error) { return 0, err }
+	}
+	cancelled := fmt.Errorf("failed: %w", context.Canceled)
+	for range 10 {
+		require.ErrorIs(t, p.Do(ends(cancelled)), context.Canceled)
+	}
+	assert.EqualValues(t, 1, opened.Load())
+	for range 5 {
+		require.Error(t, p.Do(ends(errors.New("no answer"))))
+		require.Error(t, p.Do(ends(cancelled)))
+	}
+	assert.EqualValues(t, 2, opened.Load())
+}
+
 func TestAnHTTPPoolWhoseClientsCannotBeMade(t *testing.T) {
 	_, err := NewHTTP(DefaultConfig(), func() (*http.Client, error) { return nil, errors.New("no certificate") })
 	require.EqualError(t, err, "no certificate")
@@ -221,14 +241,26 @@ func TestRealHTTPConnectionsAreUsedEvenly(t *testing.T) {
 }
 
 func TestTuneSetsOnlyWhatIsNotSet(t *testing.T) {
-	cfg := DefaultConfig()
-	var maxConns, maxIdlePerHost int
-	maxIdle, timeout := 10, time.Hour
-	cfg.Tune(&maxConns, &maxIdlePerHost, &maxIdle, &timeout)
-	assert.Equal(t, []int{50, 50, 50}, []int{maxConns, maxIdlePerHost, maxIdle})
-	assert.Equal(t, cfg.IdleTimeout, timeout)
-
-	maxConns, maxIdlePerHost, maxIdle = 7, 3, 100
-	cfg.Tune(&maxConns, &maxIdlePerHost, &maxIdle, &timeout)
-	assert.Equal(t, []int{7, 3, 100}, []int{maxConns, maxIdlePerHost, maxIdle})
+	type bounds struct {
+		maxConnsPerHost, maxIdleConnsPerHost, maxIdleConns int
+		idleConnTimeout                                    time.Duration
+	}
+	unset := http.DefaultTransport.(*http.Transport)
+	maxIdle, idleTimeout := unset.MaxIdleConns, unset.IdleConnTimeout
+	for name, c := range map[string]struct{ before, after bounds }{
+		"nothing":              {bounds{0, 0, maxIdle, idleTimeout}, bounds{200, 200, 200, 5 * time.Minute}},
+		"connections":          {bounds{7, 3, maxIdle, idleTimeout}, bounds{7, 3, maxIdle, 5 * time.Minute}},
+		"a shorter time-out":   {bounds{0, 0, maxIdle, 10 * time.Second}, bounds{200, 200, 200, 10 * time.Second}},
+		"a longer time-out":    {bounds{0, 0, maxIdle, time.Hour}, bounds{200, 200, 200, time.Hour}},
+		"fewer idle":           {bounds{0, 0, 10, idleTimeout}, bounds{200, 200, 10, 5 * time.Minute}},
+		"idle without a bound": {bounds{0, 0, 0, 0}, bounds{200, 200, 0, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := DefaultConfig()
+			cfg.MaxConnections = 200
+			got := c.before
+			cfg.Tune(&got.maxConnsPerHost, &got.maxIdleConnsPerHost, &got.maxIdleConns, &got.idleConnTimeout)
+			assert.Equal(t, c.after, got)
+		})
+	}
 }

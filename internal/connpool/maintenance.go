@@ -40,7 +40,9 @@ func (b *poolBalancer) tick(now time.Time) time.Time {
 	b.shrink(now)
 	for _, s := range b.slots {
 		b.ejectIfFailing(s, now)
-		if !s.current.retireAt.IsZero() && !now.Before(s.current.retireAt) {
+		if s.next == nil && !s.current.retireAt.IsZero() && !now.Before(s.current.retireAt) {
+			// A backend that has grown may show only here: nothing else asks for its addresses while all is well.
+			b.cc.ResolveNow(resolver.ResolveNowOptions{})
 			b.replace(s)
 		}
 		b.checkIfDue(s, now)
@@ -65,10 +67,14 @@ func (b *poolBalancer) grow(now time.Time) {
 		return
 	}
 	b.growAt = now.Add(growthWindow)
-	if slices.ContainsFunc(b.slots, func(s *slot) bool { return s.current.state != connectivity.Ready && !s.current.failing }) {
+	places := b.growable(now)
+	if b.awaited(places) {
 		return // what was opened last does not carry its share yet
 	}
-	target := b.load.grownSize(len(b.slots), b.maxSize(), b.inFlight.Load(), b.pool.cfg.TargetInFlightPerConnection)
+	target := len(b.slots)
+	if len(places) > 0 {
+		target = b.load.grownSize(target, b.maxSize(), b.inFlight.Load(), b.pool.cfg.TargetInFlightPerConnection)
+	}
 	if target == len(b.slots) {
 		b.growthAsked.Store(false)
 		b.growAt = time.Time{}
@@ -77,11 +83,43 @@ func (b *poolBalancer) grow(now time.Time) {
 	b.pool.counters.growDecisions.Add(1)
 	for len(b.slots) < target {
 		before := len(b.slots)
-		e := slices.MinFunc(b.endpoints, func(x, y resolver.Endpoint) int { return b.slotsOf(x) - b.slotsOf(y) })
+		e := slices.MinFunc(places, func(x, y resolver.Endpoint) int { return b.slotsOf(x) - b.slotsOf(y) })
 		if b.openSlot(e); len(b.slots) == before {
 			return // grpc-go is closing
 		}
 	}
+}
+
+// growable returns the endpoints that are worth more connections: those with one that takes calls, or where that is true of none, those
+// with one that is ready. One that cannot be reached would otherwise get half of the new ones. The caller holds mu.
+func (b *poolBalancer) growable(now time.Time) []resolver.Endpoint {
+	var good, doubtful []resolver.Endpoint
+	for _, e := range b.endpoints {
+		ready, usable := false, false
+		for _, s := range b.slots {
+			if s.current.state == connectivity.Ready && sameEndpoint(s.endpoint, e) {
+				ready, usable = true, usable || b.usable(s, now)
+			}
+		}
+		switch {
+		case usable:
+			good = append(good, e)
+		case ready:
+			doubtful = append(doubtful, e)
+		}
+	}
+	if len(good) == 0 {
+		return doubtful
+	}
+	return good
+}
+
+// awaited reports whether a connection to one of the endpoints is being established. The caller holds mu.
+func (b *poolBalancer) awaited(endpoints []resolver.Endpoint) bool {
+	return slices.ContainsFunc(b.slots, func(s *slot) bool {
+		return s.current.state != connectivity.Ready && !s.current.failing &&
+			slices.ContainsFunc(endpoints, func(e resolver.Endpoint) bool { return sameEndpoint(e, s.endpoint) })
+	})
 }
 
 // shrink closes the connections that the last idle time-out did not need. The caller holds mu.
@@ -102,11 +140,15 @@ func (b *poolBalancer) shrink(now time.Time) {
 	b.shrinkAt = now.Add(idle)
 	target := b.load.shrunkSize(len(b.slots), b.minSize(), b.inFlight.Load(), b.pool.cfg.TargetInFlightPerConnection)
 	for len(b.slots) > target {
-		// The endpoint with the most connections gives one up, a connection that is not ready first.
-		i := b.leastUseful()
-		b.closeSlot(b.slots[i])
-		b.slots = slices.Delete(b.slots, i, i+1)
+		b.closeLeastUseful()
 	}
+}
+
+// closeLeastUseful closes a connection to the endpoint with the most of them, one that is not ready first. The caller holds mu.
+func (b *poolBalancer) closeLeastUseful() {
+	i := b.leastUseful()
+	b.closeSlot(b.slots[i])
+	b.slots = slices.Delete(b.slots, i, i+1)
 }
 
 func (b *poolBalancer) leastUseful() int {

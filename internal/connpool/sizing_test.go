@@ -1,12 +1,14 @@
 package connpool
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"google.golang.org/grpc/connectivity"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 )
 
 // hold starts calls until n are in flight.
@@ -101,6 +103,78 @@ func TestThePoolDoesNotGrowWhileItsNewConnectionsAreNotThere(t *testing.T) {
 	})
 }
 
+// An address that does not answer is connecting for 20 s at a time. It neither holds up the growth of the others nor takes a part in it.
+func TestThePoolGrowsOnTheAddressesThatAnswer(t *testing.T) {
+	for name, spoil := range map[string]func(dead *fakeSub){
+		"connecting": func(*fakeSub) {},
+		"failing":    func(dead *fakeSub) { dead.become(connectivity.TransientFailure) },
+		"connecting again": func(dead *fakeSub) {
+			dead.become(connectivity.Ready)
+			dead.become(connectivity.Idle)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := &fakeClient{manual: true}
+				startPool(t, client, nil, "a:1", "b:1")
+				synctest.Wait()
+				client.mu.Lock()
+				client.manual = false
+				client.mu.Unlock()
+				alive, dead := client.live()[0], client.live()[1]
+				alive.become(connectivity.Ready)
+				client.mu.Lock()
+				client.deaf = dead.addr
+				client.mu.Unlock()
+				spoil(dead)
+				hold(t, client, 40)
+				time.Sleep(20 * growthWindow)
+				synctest.Wait()
+				byAddress := map[string]int{}
+				for _, s := range client.live() {
+					byAddress[s.addr]++
+				}
+				assert.Equal(t, map[string]int{"a:1": 9, "b:1": 1}, byAddress, "ten for 40 calls")
+			})
+		})
+	}
+}
+
+// An address whose connections are silent is no place for more of them, while another answers.
+func TestThePoolGrowsWhereConnectionsAreHealthy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		startPool(t, client, func(c *Config) { withHealth(c); c.MinConnections = 1 }, "a:1", "b:1")
+		synctest.Wait()
+		client.live()[1].setHealth(func(context.Context) (healthpb.HealthCheckResponse_ServingStatus, error) {
+			return healthpb.HealthCheckResponse_NOT_SERVING, nil
+		})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		hold(t, client, 40)
+		time.Sleep(20 * growthWindow)
+		synctest.Wait()
+		assert.Len(t, client.live(), 10)
+		for _, s := range client.live()[2:] {
+			assert.Equal(t, "a:1", s.addr)
+		}
+	})
+}
+
+func TestAPoolWithoutConnectionsDoesNotGrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeClient{}
+		_, b := startPool(t, client, nil, "a:1")
+		synctest.Wait()
+		hold(t, client, 40)
+		client.live()[0].become(connectivity.TransientFailure)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		assert.Len(t, client.live(), 1)
+		assert.Zero(t, b.(*poolBalancer).tick(time.Now()), "nothing is due")
+	})
+}
+
 func TestShrinkingTakesWhatIsNotReadyFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := &fakeClient{}
@@ -134,6 +208,7 @@ func TestOldConnectionsAreReplacedWithoutAGap(t *testing.T) {
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		assert.Len(t, client.live(), 2)
+		assert.Equal(t, 1, client.resolves, "the addresses are looked up too, once for each replacement")
 		assert.Same(t, old, client.pick(t).sub, "until the new one is there")
 		client.live()[1].become(connectivity.Ready)
 		assert.True(t, old.isShut())
