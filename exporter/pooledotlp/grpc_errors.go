@@ -88,6 +88,9 @@ type tooLargeError struct{ error }
 
 func (e tooLargeError) Unwrap() error { return e.error }
 
+// Is lets a batcher in front know: the code is the one for clients, that of data which is refused.
+func (tooLargeError) Is(target error) bool { return target == attempt.ErrTooLarge }
+
 // ownHopFault tells our clients that the way is closed, not that their data is bad.
 func ownHopFault(err error) error {
 	return status.Error(codes.Unavailable, fmt.Sprintf("the backend refused this Collector, not the data: %v", err))

@@ -71,10 +71,12 @@ func branches(err error) []error {
 	return []error{err}
 }
 
-// outcomeOfOne goes by the gRPC code; errors that the stock exporter makes from an HTTP status carry the one that belongs
-// to it.
+// outcomeOfOne goes by the gRPC code, unless the exporter says that less might be taken; errors that the stock exporter makes from an HTTP
+// status carry the code that belongs to it.
 func outcomeOfOne(err error) attempt.Outcome {
 	switch {
+	case errors.Is(err, attempt.ErrTooLarge):
+		return attempt.TooLarge
 	case errors.Is(err, context.DeadlineExceeded):
 		return attempt.DeadlineExceeded
 	case errors.Is(err, context.Canceled):

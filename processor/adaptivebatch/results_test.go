@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
 )
 
@@ -48,6 +49,15 @@ func TestErrorsReachTheCallers(t *testing.T) {
 // permanent is what exporters return for a request that the backend refuses for its content.
 func permanent(code codes.Code) error {
 	return consumererror.NewPermanent(status.Error(code, "refused"))
+}
+
+// tooLarge is what pooledotlp returns for a request that exceeds a limit of the backend: to a client it is refused for its content.
+type tooLarge struct{ error }
+
+func (tooLarge) Is(target error) bool { return target == attempt.ErrTooLarge }
+
+func errTooLarge() error {
+	return consumererror.NewPermanent(tooLarge{status.Error(codes.InvalidArgument, "refused")})
 }
 
 func TestOnePoisonedClientAmongAHundred(t *testing.T) {
@@ -100,7 +110,7 @@ func TestTooLargeRequestsAreHalved(t *testing.T) {
 		next := &backend{answer: func(_ context.Context, spans []int64) error {
 			time.Sleep(roundTrip)
 			if len(spans) > 30 {
-				return permanent(codes.ResourceExhausted)
+				return errTooLarge()
 			}
 			return nil
 		}}
@@ -118,7 +128,7 @@ func TestTooLargeRequestsAreHalved(t *testing.T) {
 
 func TestSingleItemThatIsTooLargeFailsAlone(t *testing.T) {
 	eachPath(t, func(t *testing.T, path payloadKind) {
-		next := &backend{answer: refusing(15, permanent(codes.ResourceExhausted))}
+		next := &backend{answer: refusing(15, errTooLarge())}
 		u := start(t, path, next, fixed(30))
 		a, b := u.goSend(t.Context(), 0, 10), u.goSend(t.Context(), 10, 20)
 		require.NoError(t, <-a)
@@ -136,7 +146,7 @@ func TestLearntCeilingKeepsLaterCallsBelow(t *testing.T) {
 			time.Sleep(roundTrip)
 			if len(spans) > 400 {
 				refused.Add(1)
-				return permanent(codes.ResourceExhausted)
+				return errTooLarge()
 			}
 			return nil
 		}}
