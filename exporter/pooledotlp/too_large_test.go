@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"go.opentelemetry.io/collector/processor/processortest"
@@ -72,6 +73,28 @@ func TestWhatIsTooLargeIsSentInParts(t *testing.T) {
 				assert.Equal(t, map[string]int64{dropTooLarge: 1}, byAttribute(t, dropped, "reason"))
 			}
 			assert.Zero(t, e.(tracesExporter).pooled.Stats().InUse)
+		})
+	}
+}
+
+func TestOfWhatIsSentInPartsWhatCanBeSentAgainCounts(t *testing.T) {
+	for name, away := range map[string]string{"last": "span 199", "first": "span 0"} {
+		t.Run(name, func(t *testing.T) {
+			endpoint := startBackend(t, func(_ context.Context, r ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+				for _, span := range r.Traces().ResourceSpans().At(0).ScopeSpans().At(0).Spans().All() {
+					if span.Name() == away {
+						return ptraceotlp.NewExportResponse(), status.Error(codes.Unavailable, "away")
+					}
+				}
+				return ptraceotlp.NewExportResponse(), nil
+			}, grpc.MaxRecvMsgSize(3000))
+			e := startTracesExporter(t, map[string]any{
+				"endpoint": endpoint, "compression": "none",
+				"retry_on_failure": map[string]any{"enabled": false}, "sending_queue": map[string]any{"enabled": false},
+			})
+			err := e.ConsumeTraces(context.Background(), oneHuge(200))
+			assert.Equal(t, codes.Unavailable, status.Code(err))
+			assert.False(t, consumererror.IsPermanent(err))
 		})
 	}
 }

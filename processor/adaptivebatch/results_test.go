@@ -190,6 +190,53 @@ func TestPermanentFailureOfASplitCallSendsItsRest(t *testing.T) {
 	})
 }
 
+// A client that was told not to send again would lose the part that only failed for a time.
+func TestOfASplitCallWhatCanBeSentAgainCounts(t *testing.T) {
+	away := status.Error(codes.Unavailable, "away")
+	for name, answers := range map[string][]error{
+		"at the end":   {permanent(codes.InvalidArgument), nil, away},
+		"at the start": {away, nil, permanent(codes.InvalidArgument)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPath(t, func(t *testing.T, path payloadKind) {
+				next := &backend{answer: func(_ context.Context, spans []int64) error {
+					part := spans[0] / 10
+					time.Sleep(time.Duration(1+part) * roundTrip)
+					return answers[part]
+				}}
+				u := start(t, path, next, all(fixed(10), func(cfg *Config) { cfg.SendBatchMaxSize = 10 }))
+				err := u.send(t.Context(), 0, 30)
+				require.ErrorIs(t, err, away)
+				assert.False(t, consumererror.IsPermanent(err))
+				time.Sleep(3 * roundTrip) // the backend does not notice that nobody waits any more
+				u.requireEmpty()
+			})
+		})
+	}
+}
+
+func TestWhatASplitCallWillSendAgainIsCancelled(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		away := status.Error(codes.Unavailable, "away")
+		cancelled := false
+		next := &backend{answer: func(ctx context.Context, spans []int64) error {
+			if spans[0] == 0 {
+				time.Sleep(roundTrip)
+				return away
+			}
+			<-ctx.Done() // as an exporter that tries again until it is told to stop
+			cancelled = true
+			return ctx.Err()
+		}}
+		u := start(t, path, next, all(fixed(10), func(cfg *Config) { cfg.SendBatchMaxSize = 10; cfg.MaxConcurrency = 2 }))
+		require.ErrorIs(t, u.send(t.Context(), 0, 30), away)
+		synctest.Wait()
+		assert.True(t, cancelled, "nobody waits for it")
+		assert.Empty(t, next.took())
+		u.requireEmpty()
+	})
+}
+
 func TestCallerThatLeavesTakesItsItemsOut(t *testing.T) {
 	eachPath(t, func(t *testing.T, path payloadKind) {
 		next := &backend{}
