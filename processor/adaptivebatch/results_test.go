@@ -133,10 +133,45 @@ func TestSingleItemThatIsTooLargeFailsAlone(t *testing.T) {
 		a, b := u.goSend(t.Context(), 0, 10), u.goSend(t.Context(), 10, 20)
 		require.NoError(t, <-a)
 		require.Error(t, <-b)
-		assert.Subset(t, next.took(), sequence(0, 10))
-		assert.NotContains(t, next.took(), int64(15))
+		assert.Equal(t, slices.Concat(sequence(0, 15), sequence(16, 14)), next.took())
 		u.requireEmpty()
 	})
+}
+
+func TestWhatOnePartOfADividedCallIsRefusedFor(t *testing.T) {
+	away := status.Error(codes.Unavailable, "away")
+	for name, c := range map[string]struct {
+		answers map[int64]error // to the request with this span
+		want    error
+		took    []int64
+	}{
+		"its content":                {map[int64]error{5: permanent(codes.InvalidArgument)}, permanent(codes.InvalidArgument), sequence(10, 30)},
+		"its content, and then away": {map[int64]error{5: permanent(codes.InvalidArgument), 25: away}, away, sequence(10, 10)},
+		"away":                       {map[int64]error{15: away}, away, sequence(0, 10)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPath(t, func(t *testing.T, path payloadKind) {
+				next := &backend{answer: func(_ context.Context, spans []int64) error {
+					time.Sleep(roundTrip)
+					if len(spans) > 10 {
+						return errTooLarge()
+					}
+					for number, err := range c.answers {
+						if slices.Contains(spans, number) {
+							return err
+						}
+					}
+					return nil
+				}}
+				u := start(t, path, next, fixed(40))
+				err := u.send(t.Context(), 0, 40)
+				require.ErrorContains(t, err, c.want.Error())
+				assert.Equal(t, consumererror.IsPermanent(c.want), consumererror.IsPermanent(err))
+				assert.Equal(t, c.took, next.took())
+				u.requireEmpty()
+			})
+		})
+	}
 }
 
 func TestLearntCeilingKeepsLaterCallsBelow(t *testing.T) {
