@@ -2,7 +2,6 @@ package pooledotlp
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -59,7 +58,7 @@ func judgeGRPC(err error, retryResourceExhausted bool) verdict {
 		return retryable(attempt.Failed)
 	case codes.ResourceExhausted:
 		switch {
-		case tooLarge(st):
+		case attempt.SaysTooLarge(st):
 			// A client that is told RESOURCE_EXHAUSTED would send it again.
 			return permanent(attempt.TooLarge, tooLargeError{status.Error(codes.InvalidArgument, st.Message())})
 		case hasRetryInfo, retryResourceExhausted:
@@ -104,10 +103,4 @@ func retryDelay(st *status.Status) (time.Duration, bool) {
 		}
 	}
 	return 0, false
-}
-
-// tooLarge recognizes a message beyond a size limit. gRPC has no code of its own for it; these are the texts of grpc-go
-// and C++, and of Java.
-func tooLarge(st *status.Status) bool {
-	return strings.Contains(st.Message(), "larger than max") || strings.Contains(st.Message(), "exceeds maximum size")
 }

@@ -90,19 +90,28 @@ func TestOnePoisonedClientAmongAHundred(t *testing.T) {
 	}
 }
 
-func TestFaultsOfOurOwnHopAreNotIsolated(t *testing.T) {
-	eachPath(t, func(t *testing.T, path payloadKind) {
-		requests := 0
-		next := &backend{answer: func(context.Context, []int64) error {
-			requests++
-			return permanent(codes.Unauthenticated)
-		}}
-		u := start(t, path, next, fixed(20))
-		a, b := u.goSend(t.Context(), 0, 10), u.goSend(t.Context(), 10, 10)
-		require.Error(t, <-a)
-		require.Error(t, <-b)
-		assert.Equal(t, 1, requests, "sending it again caller by caller would not help")
-	})
+func TestOnlyWhatIsRefusedForItsContentIsIsolated(t *testing.T) {
+	for name, code := range map[string]codes.Code{
+		"a fault of our own hop":                                    codes.Unauthenticated,
+		"a backend that fails":                                      codes.Internal,
+		"a backend that fails over HTTP":                            codes.Unknown,
+		"a backend that wants less to do and will not say how much": codes.ResourceExhausted,
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPath(t, func(t *testing.T, path payloadKind) {
+				requests := 0
+				next := &backend{answer: func(context.Context, []int64) error {
+					requests++
+					return permanent(code)
+				}}
+				u := start(t, path, next, fixed(20))
+				a, b := u.goSend(t.Context(), 0, 10), u.goSend(t.Context(), 10, 10)
+				require.Equal(t, code, status.Code(errors.Unwrap(<-a)))
+				require.Equal(t, code, status.Code(errors.Unwrap(<-b)))
+				assert.Equal(t, 1, requests, "sending it again caller by caller would not help")
+			})
+		})
+	}
 }
 
 func TestTooLargeRequestsAreHalved(t *testing.T) {
