@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -126,6 +128,10 @@ func (e *otlpExporter) deliver(ctx context.Context, c *chain, r *request, failed
 		half := newRequest(part, e.buffers)
 		errs = append(errs, e.deliver(ctx, c, half, failed))
 		half.release()
+	}
+	// A caller that is told not to send again would lose what only failed for a time.
+	if err := errors.Join(slices.DeleteFunc(slices.Clone(errs), consumererror.IsPermanent)...); err != nil {
+		return err
 	}
 	return errors.Join(errs...)
 }

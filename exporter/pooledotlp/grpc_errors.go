@@ -2,7 +2,6 @@ package pooledotlp
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -60,7 +59,7 @@ func judgeGRPC(err error, retryResourceExhausted bool) verdict {
 		return retryable(attempt.Failed)
 	case codes.ResourceExhausted:
 		switch {
-		case tooLarge(st):
+		case attempt.SaysTooLarge(st):
 			// A client that is told RESOURCE_EXHAUSTED would send it again.
 			return permanent(attempt.TooLarge, tooLargeError{status.Error(codes.InvalidArgument, st.Message())})
 		case hasRetryInfo:
@@ -91,6 +90,9 @@ type tooLargeError struct{ error }
 
 func (e tooLargeError) Unwrap() error { return e.error }
 
+// Is lets a batcher in front know: the code is the one for clients, that of data which is refused.
+func (tooLargeError) Is(target error) bool { return target == attempt.ErrTooLarge }
+
 // ownHopFault tells our clients that the way is closed, not that their data is bad.
 func ownHopFault(err error) error {
 	return status.Error(codes.Unavailable, fmt.Sprintf("the backend refused this Collector, not the data: %v", err))
@@ -113,10 +115,4 @@ func retryDelay(st *status.Status) (time.Duration, bool) {
 		}
 	}
 	return 0, false
-}
-
-// tooLarge recognizes a message beyond a size limit. gRPC has no code of its own for it; these are the texts of grpc-go
-// and C++, and of Java.
-func tooLarge(st *status.Status) bool {
-	return strings.Contains(st.Message(), "larger than max") || strings.Contains(st.Message(), "exceeds maximum size")
 }

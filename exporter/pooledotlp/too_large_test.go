@@ -8,13 +8,16 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"go.opentelemetry.io/collector/processor/processortest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch"
 )
 
 // oneHuge makes n spans of which one is larger than all others together.
@@ -24,10 +27,10 @@ func oneHuge(n int) ptrace.Traces {
 	return td
 }
 
-func TestWhatIsTooLargeIsSentInParts(t *testing.T) {
-	backend := newCounting()
-	grpcEndpoint := startBackend(t, backend.export, grpc.MaxRecvMsgSize(3000))
-	url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, body []byte) {
+// startLimited starts backends for gRPC and HTTP that take no request of more than 3000 bytes.
+func startLimited(t *testing.T, backend *counting) (grpcEndpoint, url string) {
+	t.Helper()
+	return startBackend(t, backend.export, grpc.MaxRecvMsgSize(3000)), startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, body []byte) {
 		if len(body) > 3000 {
 			w.WriteHeader(http.StatusRequestEntityTooLarge)
 			return
@@ -36,6 +39,11 @@ func TestWhatIsTooLargeIsSentInParts(t *testing.T) {
 		assert.NoError(t, request.UnmarshalProto(body))
 		_, _ = backend.export(context.Background(), request)
 	})
+}
+
+func TestWhatIsTooLargeIsSentInParts(t *testing.T) {
+	backend := newCounting()
+	grpcEndpoint, url := startLimited(t, backend)
 	for name, keys := range map[string]map[string]any{
 		"gRPC, queue":    {"endpoint": grpcEndpoint},
 		"gRPC, no queue": {"endpoint": grpcEndpoint, "sending_queue": map[string]any{"enabled": false}},
@@ -69,6 +77,28 @@ func TestWhatIsTooLargeIsSentInParts(t *testing.T) {
 	}
 }
 
+func TestOfWhatIsSentInPartsWhatCanBeSentAgainCounts(t *testing.T) {
+	for name, away := range map[string]string{"last": "span 199", "first": "span 0"} {
+		t.Run(name, func(t *testing.T) {
+			endpoint := startBackend(t, func(_ context.Context, r ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+				for _, span := range r.Traces().ResourceSpans().At(0).ScopeSpans().At(0).Spans().All() {
+					if span.Name() == away {
+						return ptraceotlp.NewExportResponse(), status.Error(codes.Unavailable, "away")
+					}
+				}
+				return ptraceotlp.NewExportResponse(), nil
+			}, grpc.MaxRecvMsgSize(3000))
+			e := startTracesExporter(t, map[string]any{
+				"endpoint": endpoint, "compression": "none",
+				"retry_on_failure": map[string]any{"enabled": false}, "sending_queue": map[string]any{"enabled": false},
+			})
+			err := e.ConsumeTraces(context.Background(), oneHuge(200))
+			assert.Equal(t, codes.Unavailable, status.Code(err))
+			assert.False(t, consumererror.IsPermanent(err))
+		})
+	}
+}
+
 func TestABatcherHearsThatItsBatchIsTooLarge(t *testing.T) {
 	endpoint := startBackend(t, accept, grpc.MaxRecvMsgSize(3000))
 	e := startTracesExporter(t, map[string]any{"endpoint": endpoint, "compression": "none"})
@@ -77,4 +107,28 @@ func TestABatcherHearsThatItsBatchIsTooLarge(t *testing.T) {
 	st, _ := status.FromError(err)
 	assert.Equal(t, codes.InvalidArgument, st.Code())
 	assert.Equal(t, []attempt.Outcome{attempt.TooLarge}, seen.outcomes())
+}
+
+func TestABatcherDividesTheCallOfASingleClient(t *testing.T) {
+	grpcBackend, httpBackend := newCounting(), newCounting()
+	grpcEndpoint, _ := startLimited(t, grpcBackend)
+	_, url := startLimited(t, httpBackend)
+	for name, c := range map[string]struct {
+		backend *counting
+		keys    map[string]any
+	}{
+		"gRPC": {grpcBackend, map[string]any{"endpoint": grpcEndpoint}},
+		"HTTP": {httpBackend, map[string]any{"endpoint": url, "protocol": "http/protobuf"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.keys["compression"] = "none"
+			factory := adaptivebatch.NewFactory()
+			batch, err := factory.CreateTraces(context.Background(), processortest.NewNopSettings(factory.Type()),
+				factory.CreateDefaultConfig(), startTracesExporter(t, c.keys))
+			require.NoError(t, err)
+			startComponent(t, batch, componenttest.NewNopHost())
+			require.True(t, consumererror.IsPermanent(batch.ConsumeTraces(context.Background(), oneHuge(200))), "of the one that did not arrive")
+			assert.Len(t, c.backend.seen, 199)
+		})
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 func TestReportReachesTheObserverOfTheContext(t *testing.T) {
@@ -29,4 +31,19 @@ func TestOutcomeNames(t *testing.T) {
 	assert.Equal(t, "canceled", Canceled.String())
 	assert.Equal(t, "unknown", Outcome(200).String())
 	assert.Len(t, outcomeNames, int(Canceled)+1)
+}
+
+func TestSizeLimitsAreKnownByTheirTexts(t *testing.T) {
+	const limit, of413 = "grpc: received message larger than max (9 vs. 8)", "request to http://x/v1/logs responded with HTTP Status Code 413"
+	for st, want := range map[*status.Status]bool{
+		status.New(codes.ResourceExhausted, limit):                                        true,
+		status.New(codes.ResourceExhausted, "Received message larger than max (9 vs. 8)"): true,
+		status.New(codes.ResourceExhausted, "gRPC message exceeds maximum size 8: 9"):     true,
+		status.New(codes.Unknown, of413):                                                  true,
+		status.New(codes.ResourceExhausted, "quota exceeded"):                             false,
+		status.New(codes.InvalidArgument, limit):                                          false,
+		status.New(codes.Unknown, "HTTP Status Code 500"):                                 false,
+	} {
+		assert.Equal(t, want, SaysTooLarge(st), st)
+	}
 }

@@ -14,7 +14,7 @@ import (
 
 // bytesOf returns the encoded size of n spans as numbered makes them.
 func bytesOf(first, n int) int64 {
-	signal := newTraces(nil, &backend{}).signal
+	signal := &newTraces(nil, &backend{}).signal
 	return int64(signal.size(numbered(first, n)))
 }
 

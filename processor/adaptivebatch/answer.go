@@ -28,7 +28,8 @@ func (b *batcher) finish(e *batch, errs []error) {
 }
 
 // partDone notes the result of a part. A call's answer is known with its last part, or with the first error that makes the
-// caller send everything again: what is still in the queue would then only arrive twice.
+// caller send everything again: what is still on its way would then only arrive twice. Such an error counts more than one by
+// which the caller would give up everything, this part included.
 func (b *batcher) partDone(p *part, err error) {
 	c := p.call
 	c.unanswered--
@@ -36,7 +37,7 @@ func (b *batcher) partDone(p *part, err error) {
 		if c.detached {
 			b.telemetry.lost(p.items, err)
 		}
-		if c.err == nil || consumererror.IsPermanent(err) {
+		if c.err == nil || consumererror.IsPermanent(c.err) {
 			c.err = err
 		}
 	}
@@ -46,7 +47,7 @@ func (b *batcher) partDone(p *part, err error) {
 		b.answer(c, c.err)
 	case c.err != nil && !consumererror.IsPermanent(c.err):
 		b.answer(c, c.err)
-		b.dropAbandoned(c.stream)
+		b.abandon(c)
 	}
 }
 
@@ -68,8 +69,7 @@ func (b *batcher) leave(c *call, err error) error {
 	return <-c.answer
 }
 
-// expel answers a call before its result is known. Its items leave, if not yet sent; a batch that nobody waits for any more
-// is cancelled.
+// expel answers a call before its result is known.
 func (b *batcher) expel(c *call, err error) {
 	if c.gone {
 		return
@@ -82,15 +82,21 @@ func (b *batcher) expel(c *call, err error) {
 		}
 		c.parts = nil
 	} else {
-		b.dropAbandoned(c.stream)
+		b.abandon(c)
 	}
+	b.admitWaiting()
+	b.checkDrained()
+}
+
+// abandon is for a call that was let in and whose caller has its answer. Its items leave, if not yet sent; a batch that nobody
+// waits for any more is cancelled.
+func (b *batcher) abandon(c *call) {
+	b.dropAbandoned(c.stream)
 	for _, e := range c.batches {
 		if e.wanted--; e.wanted == 0 {
 			e.cancel()
 		}
 	}
-	b.admitWaiting()
-	b.checkDrained()
 }
 
 // dropAbandoned takes the parts of callers that have left out of a stream's queue.

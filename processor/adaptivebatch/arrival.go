@@ -20,7 +20,12 @@ func (b *batcher) bufferSize() int64 {
 // bytes, not some ten times as much memory in many small objects for the garbage collector to look at.
 func consumeDecoded[T any](ctx context.Context, b *batcher, s *decodedSignal[T], data T, send func(context.Context) error) error {
 	if !b.cfg.encodes() {
-		return b.consume(ctx, s.payload(data), decodedKind, nil)
+		taken := s.take(data)
+		err := b.consume(ctx, taken, decodedKind, nil)
+		if mayComeAgain(ctx, err) {
+			taken.giveBack(data)
+		}
+		return err
 	}
 	request, err := s.encode(data, b.buffers)
 	if err != nil {
@@ -33,12 +38,17 @@ func consumeDecoded[T any](ctx context.Context, b *batcher, s *decodedSignal[T],
 		// The caller's frames keep data alive until the answer, though it belongs to this processor, which mutates.
 		s.move(s.empty(), data)
 	})
-	if err == nil || !taken || consumererror.IsPermanent(err) || ctx.Err() != nil {
+	if !taken || !mayComeAgain(ctx, err) {
 		return err
 	}
-	// A component of this process may try again with the same value, which must not be empty then: it would be acknowledged, and lost.
 	if again, decodeErr := s.decode(request); decodeErr == nil {
 		s.move(data, again)
 	}
 	return err
+}
+
+// mayComeAgain reports whether a component of this process may try again with the same value, as receivers of logs with retry_on_failure
+// do. It must not be empty then: it would be acknowledged, and lost.
+func mayComeAgain(ctx context.Context, err error) bool {
+	return err != nil && !consumererror.IsPermanent(err) && ctx.Err() == nil
 }

@@ -27,9 +27,10 @@ func benchmarked(b *testing.B, answersAfter time.Duration, configure func(*Confi
 	if configure != nil {
 		configure(cfg)
 	}
-	next, err := consumer.NewTraces(func(context.Context, ptrace.Traces) error {
+	next, err := consumer.NewTraces(func(ctx context.Context, td ptrace.Traces) error {
 		time.Sleep(answersAfter)
-		return nil
+		_, err := bytepath.Traces(ctx, td)
+		return err
 	})
 	require.NoError(b, err)
 	p, err := NewFactory().CreateTraces(b.Context(), processortest.NewNopSettings(metadata.Type), cfg, next)

@@ -142,7 +142,20 @@ func (cfg *Config) Unmarshal(conf *confmap.Conf) error {
 	if isDefault("send_batch_max_bytes") {
 		cfg.SendBatchMaxBytes = min(cfg.SendBatchMaxBytes, cfg.MaxPendingBytes)
 	}
+	switch {
+	case !cfg.outlastsCallers():
+	case isDefault("max_wait"):
+		cfg.MaxWait = 2 * cfg.Timeout
+	case isDefault("timeout"):
+		cfg.Timeout = cfg.MaxWait / 2
+	}
 	return nil
+}
+
+// outlastsCallers reports whether a fixed batch that does not fill is closed only after its callers were told to try again: what they
+// sent has left it by then, and would never arrive.
+func (cfg *Config) outlastsCallers() bool {
+	return !cfg.Adaptive && cfg.WaitForResult && cfg.trigger() > 1 && cfg.MaxWait > 0 && cfg.Timeout >= cfg.MaxWait
 }
 
 // explicitMin returns send_batch_min_size if it was set: the default start of the target then follows it.
@@ -191,6 +204,9 @@ func (cfg *Config) Validate() error {
 	positive("max_pending_bytes", cfg.MaxPendingBytes, "")
 	if cfg.MaxWait <= 0 {
 		fault("max_wait must be greater than 0, found %s", cfg.MaxWait)
+	}
+	if cfg.outlastsCallers() {
+		fault("timeout must be less than max_wait (%s) with `adaptive: false`, unless `wait_for_result: false`, found %s", cfg.MaxWait, cfg.Timeout)
 	}
 	if cfg.ShutdownTimeout <= 0 {
 		fault("shutdown_timeout must be greater than 0, found %s", cfg.ShutdownTimeout)

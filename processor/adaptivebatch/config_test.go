@@ -48,6 +48,11 @@ func TestConfiguration(t *testing.T) {
 		"no_optimizations": defaults(func(c *Config) {
 			c.Optimizations, c.Adaptive, c.SendBatchMaxBytes, c.WaitForResult = "none", false, 0, false
 		}),
+		"fixed_and_patient":        defaults(func(c *Config) { c.Adaptive, c.Timeout, c.MaxWait = false, time.Minute, 2*time.Minute }),
+		"fixed_and_impatient":      defaults(func(c *Config) { c.Adaptive, c.Timeout, c.MaxWait = false, 50*time.Millisecond, 100*time.Millisecond }),
+		"fixed_for_nobody":         defaults(func(c *Config) { c.Adaptive, c.WaitForResult, c.Timeout = false, false, time.Minute }),
+		"fixed_at_once":            defaults(func(c *Config) { c.Adaptive, c.SendBatchSize, c.SendBatchMinSize, c.Timeout = false, 0, 0, time.Minute }),
+		"adaptive_and_patient":     defaults(func(c *Config) { c.Timeout = time.Minute }),
 		"none_but_wait_for_result": defaults(func(c *Config) { c.Optimizations, c.Adaptive, c.SendBatchMaxBytes = "none", false, 0 }),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,4 +87,6 @@ func TestContradictionsAreReported(t *testing.T) {
 	require.ErrorContains(t, confmap.Validate(load(t, "invalid_config.yaml", "contradiction")), "adaptive must not be true with `optimizations: none`")
 	require.ErrorContains(t, confmap.Validate(load(t, "invalid_config.yaml", "bytes")),
 		"send_batch_max_bytes must be less than or equal to max_pending_bytes (1000), found 2000")
+	require.ErrorContains(t, confmap.Validate(load(t, "invalid_config.yaml", "trickle")),
+		"timeout must be less than max_wait (30s) with `adaptive: false`, unless `wait_for_result: false`, found 30s")
 }

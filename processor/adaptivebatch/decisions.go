@@ -19,11 +19,12 @@ func (l *decisionLog) decided(d controller.Decision, o controller.Observation) {
 		return
 	}
 	l.last = d
+	// Durations as text: the Collector's encoders would write them as numbers without a unit.
 	l.logger.Debug("The batches' size and concurrency were decided anew.",
 		zap.String("reason", string(d.Reason)),
-		zap.Int("target", d.Target), zap.Int("ceiling", d.Ceiling), zap.Int("join", d.Join), zap.Duration("linger", d.Linger),
+		zap.Int("target", d.Target), zap.Int("ceiling", d.Ceiling), zap.Int("join", d.Join), zap.Stringer("linger", d.Linger),
 		zap.Int("limit", d.Limit), zap.Int("cap", d.Cap),
-		zap.String("outcome", o.Outcome.String()), zap.Int("items", o.Items), zap.Duration("latency", o.Latency),
+		zap.String("outcome", o.Outcome.String()), zap.Int("items", o.Items), zap.Stringer("latency", o.Latency),
 		zap.Int("in_flight", o.InFlight))
 }
 

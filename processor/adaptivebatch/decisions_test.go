@@ -37,7 +37,8 @@ func TestDebugLogTellsWhatWasDecidedAndWhy(t *testing.T) {
 		fields := lines[0].ContextMap()
 		assert.Equal(t, "overloaded", fields["outcome"])
 		assert.EqualValues(t, 50, fields["items"])
-		assert.Equal(t, roundTrip, fields["latency"])
+		assert.Equal(t, "10ms", fields["latency"])
+		assert.IsType(t, "", fields["linger"])
 		assert.EqualValues(t, 1, fields["cap"])
 
 		busy = false

@@ -71,38 +71,45 @@ func branches(err error) []error {
 	return []error{err}
 }
 
-// outcomeOfOne goes by the gRPC code; errors that the stock exporter makes from an HTTP status carry the one that belongs
-// to it.
+// outcomeOfOne goes by the gRPC code, unless the exporter says that less might be taken; errors that the stock exporter makes from an HTTP
+// status carry the code that belongs to it.
 func outcomeOfOne(err error) attempt.Outcome {
 	switch {
+	case errors.Is(err, attempt.ErrTooLarge):
+		return attempt.TooLarge
 	case errors.Is(err, context.DeadlineExceeded):
 		return attempt.DeadlineExceeded
 	case errors.Is(err, context.Canceled):
 		return attempt.Canceled
 	}
-	permanent := consumererror.IsPermanent(err)
 	var withStatus interface{ GRPCStatus() *status.Status }
 	if errors.As(err, &withStatus) {
-		switch withStatus.GRPCStatus().Code() {
-		case codes.InvalidArgument, codes.OutOfRange, codes.DataLoss:
-			return attempt.Rejected
-		case codes.ResourceExhausted:
-			if permanent { // no hint when to try again, so not a matter of load: a message size limit
-				return attempt.TooLarge
-			}
-			return attempt.Overloaded
-		case codes.Unavailable, codes.Aborted:
-			return attempt.Unavailable
-		case codes.DeadlineExceeded:
-			return attempt.DeadlineExceeded
-		case codes.Canceled:
-			return attempt.Canceled
-		case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented, codes.NotFound:
-			return attempt.Failed // about our own hop, not about what is sent
-		}
+		return outcomeOfStatus(withStatus.GRPCStatus())
 	}
-	if permanent {
+	if consumererror.IsPermanent(err) {
 		return attempt.Rejected
 	}
 	return attempt.Failed
+}
+
+// outcomeOfStatus takes only what is said about the content for a refusal of it: to send to a backend that fails, or that wants less to do,
+// what it has not taken twice for each caller would help nobody.
+func outcomeOfStatus(st *status.Status) attempt.Outcome {
+	if attempt.SaysTooLarge(st) {
+		return attempt.TooLarge
+	}
+	switch st.Code() {
+	case codes.InvalidArgument, codes.OutOfRange, codes.DataLoss:
+		return attempt.Rejected
+	case codes.ResourceExhausted:
+		return attempt.Overloaded
+	case codes.Unavailable, codes.Aborted:
+		return attempt.Unavailable
+	case codes.DeadlineExceeded:
+		return attempt.DeadlineExceeded
+	case codes.Canceled:
+		return attempt.Canceled
+	default:
+		return attempt.Failed
+	}
 }

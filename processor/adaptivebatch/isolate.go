@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/collector/consumer/consumererror"
+
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 )
 
@@ -48,28 +50,32 @@ func (s *isolation) send(from, to int) {
 	}
 }
 
-// sendDivided sends what is too large in halves, down to single items. It stops at the first error: the caller sends all
-// of it again.
+// sendDivided sends what is too large in halves, down to single items. What is refused for ever keeps no other half from being sent:
+// the caller will not send it again. Any other error ends it, and is the result: the caller sends all of it again.
 func (s *isolation) sendDivided(divide func(maxItems int) ([]payload, error), items int) error {
 	halves, err := divide((items + 1) / 2)
 	if err != nil {
 		return err
 	}
+	var failed error
 	for i, half := range halves {
-		if err != nil {
+		if failed != nil && !consumererror.IsPermanent(failed) {
 			half.free()
 			continue
 		}
 		n := half.items()
 		c := half.join(halves[i : i+1])
 		s.repeats++
-		err = s.try(n, func() error { return c.send(s.ctx, 0, 1) })
+		err := s.try(n, func() error { return c.send(s.ctx, 0, 1) })
 		if outcomeOf(err) == attempt.TooLarge && n > 1 && s.ctx.Err() == nil {
 			err = s.sendDivided(func(maxItems int) ([]payload, error) { return c.divide(0, maxItems) }, n)
 		}
+		if err != nil {
+			failed = err
+		}
 		c.free()
 	}
-	return err
+	return failed
 }
 
 func (s *isolation) try(items int, send func() error) error {

@@ -5,6 +5,7 @@ import (
 
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/plog"
+	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
@@ -26,6 +27,7 @@ func newLogs(b *batcher, next consumer.Logs) *logsProcessor {
 		copyOf:    copyLogs,
 		cut:       cutLogs,
 		empty:     plog.NewLogs,
+		own:       func(data plog.Logs) { pref.MarkPipelineOwnedLogs(data) },
 		encode:    wire.FromLogs,
 		decode:    (*wire.Request).Logs,
 		consume:   next.ConsumeLogs,

@@ -5,6 +5,7 @@ import (
 
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
@@ -26,6 +27,7 @@ func newMetrics(b *batcher, next consumer.Metrics) *metricsProcessor {
 		copyOf:    copyMetrics,
 		cut:       cutMetrics,
 		empty:     pmetric.NewMetrics,
+		own:       func(data pmetric.Metrics) { pref.MarkPipelineOwnedMetrics(data) },
 		encode:    wire.FromMetrics,
 		decode:    (*wire.Request).Metrics,
 		consume:   next.ConsumeMetrics,

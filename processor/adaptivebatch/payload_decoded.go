@@ -2,6 +2,7 @@ package adaptivebatch
 
 import (
 	"context"
+	"sync"
 
 	"google.golang.org/grpc/mem"
 
@@ -20,26 +21,62 @@ type decodedSignal[T any] struct {
 	// copyOf returns a copy of the entries [from, to).
 	copyOf func(data T, from, to int) T
 	// cut moves the first n items to a new value, with copies of their resource and scope.
-	cut func(data T, n int) T
-	// empty, encode and decode are for calls that are encoded on arrival.
-	empty   func() T
+	cut   func(data T, n int) T
+	empty func() T
+	// own makes a value outlive the call of the next consumer: a Collector's graph may end the life of what nobody owns.
+	own func(T)
+	// encode and decode are for calls that are encoded on arrival.
 	encode  func(T, mem.BufferPool) (*wire.Request, error)
 	decode  func(*wire.Request) (T, error)
 	consume func(ctx context.Context, data T) error
 	// mutates says that what is handed to consume may be changed, also when it then fails.
 	mutates bool
+	// joining guards what a join changes of its payloads: a caller may take back its own meanwhile.
+	joining sync.Mutex
 }
 
-// decoded is a caller's pdata.
+// decoded is a caller's pdata, taken out of the caller's value.
 type decoded[T any] struct {
 	signal *decodedSignal[T]
 	data   T
 	n      int
 	size   int
+	// pieces is what it was split into, if it was.
+	pieces []payload
+	// content is what it was joined to, as the part of this index; nil before. Both are guarded by the signal's mutex.
+	content *decodedContent[T]
+	index   int
 }
 
 func (s *decodedSignal[T]) payload(data T) payload {
 	return &decoded[T]{signal: s, data: data, n: s.items(data), size: s.size(data)}
+}
+
+// take moves a caller's data to a payload: nobody but this processor touches it from then on, whatever the caller does with its value.
+func (s *decodedSignal[T]) take(data T) *decoded[T] {
+	own := s.empty()
+	s.move(own, data)
+	return s.payload(own).(*decoded[T])
+}
+
+// giveBack puts into a caller's value what was taken from it: a copy of what may be on its way. The payload may be in a batch of which
+// others wait for the result, but the caller has its answer.
+func (d *decoded[T]) giveBack(to T) {
+	for _, piece := range d.pieces {
+		piece.(*decoded[T]).giveBack(to)
+	}
+	if d.pieces != nil {
+		return
+	}
+	d.signal.joining.Lock()
+	content := d.content
+	if content == nil {
+		d.signal.move(to, d.data)
+	}
+	d.signal.joining.Unlock()
+	if content != nil {
+		d.signal.move(to, content.part(d.index, d.index+1))
+	}
 }
 
 func (d *decoded[T]) items() int { return d.n }
@@ -68,15 +105,24 @@ func (d *decoded[T]) split(maxItems, maxBytes int) ([]payload, error) {
 		tail := d.signal.payload(p.data).(*decoded[T])
 		rest = append(rest, tail, head)
 	}
+	if len(out) > 1 {
+		d.pieces = out
+	}
 	return out, nil
 }
 
 func (d *decoded[T]) join(all []payload) content {
+	d.signal.joining.Lock()
+	defer d.signal.joining.Unlock()
 	c := &decodedContent[T]{signal: d.signal, data: d.data, ends: make([]int, len(all))}
-	c.ends[0] = d.signal.resources(d.data)
-	for i, p := range all[1:] {
-		d.signal.move(c.data, p.(*decoded[T]).data)
-		c.ends[i+1] = d.signal.resources(c.data)
+	d.signal.own(c.data)
+	for i, p := range all {
+		part := p.(*decoded[T])
+		if i > 0 {
+			d.signal.move(c.data, part.data)
+		}
+		c.ends[i] = d.signal.resources(c.data)
+		part.content, part.index = c, i
 	}
 	return c
 }

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/consumer/xconsumer"
 	"go.opentelemetry.io/collector/pdata/pprofile"
+	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/profiles"
 )
@@ -28,6 +29,7 @@ func newProfiles(b *batcher, next xconsumer.Profiles) *profilesProcessor {
 		move:      (*profiles.Set).Append,
 		copyOf:    (*profiles.Set).Copy,
 		cut:       (*profiles.Set).Cut,
+		own:       func(s *profiles.Set) { pref.MarkPipelineOwnedProfiles(s.Profiles) },
 		consume: func(ctx context.Context, s *profiles.Set) error {
 			if !mutates {
 				// Else encoding would replace attributes by references into the dictionary, and parts could not be sent again.

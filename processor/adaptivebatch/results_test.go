@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,121 +44,6 @@ func TestErrorsReachTheCallers(t *testing.T) {
 	})
 }
 
-// permanent is what exporters return for a request that the backend refuses for its content.
-func permanent(code codes.Code) error {
-	return consumererror.NewPermanent(status.Error(code, "refused"))
-}
-
-func TestOnePoisonedClientAmongAHundred(t *testing.T) {
-	for name, err := range map[string]error{
-		"with a status":    permanent(codes.InvalidArgument),
-		"without a status": consumererror.NewPermanent(errors.New("cannot be written")),
-		"in a fan-out":     errors.Join(status.Error(codes.Unavailable, "away"), permanent(codes.InvalidArgument)),
-	} {
-		t.Run(name, func(t *testing.T) {
-			eachPath(t, func(t *testing.T, path payloadKind) {
-				next := &backend{answer: refusing(424, err)}
-				u := start(t, path, next, fixed(1000))
-				var answers []<-chan error
-				for i := range 100 {
-					answers = append(answers, u.goSend(t.Context(), i*10, 10))
-				}
-				for i, answer := range answers {
-					if err := <-answer; i == 42 {
-						require.Error(t, err)
-						assert.True(t, consumererror.IsPermanent(err))
-					} else {
-						require.NoError(t, err, "client %d", i)
-					}
-				}
-				assert.Equal(t, slices.Concat(sequence(0, 420), sequence(430, 570)), next.took())
-				assert.LessOrEqual(t, len(next.sizes()), 8, "found by halving")
-				u.requireEmpty()
-			})
-		})
-	}
-}
-
-func TestFaultsOfOurOwnHopAreNotIsolated(t *testing.T) {
-	eachPath(t, func(t *testing.T, path payloadKind) {
-		requests := 0
-		next := &backend{answer: func(context.Context, []int64) error {
-			requests++
-			return permanent(codes.Unauthenticated)
-		}}
-		u := start(t, path, next, fixed(20))
-		a, b := u.goSend(t.Context(), 0, 10), u.goSend(t.Context(), 10, 10)
-		require.Error(t, <-a)
-		require.Error(t, <-b)
-		assert.Equal(t, 1, requests, "sending it again caller by caller would not help")
-	})
-}
-
-func TestTooLargeRequestsAreHalved(t *testing.T) {
-	eachPath(t, func(t *testing.T, path payloadKind) {
-		next := &backend{answer: func(_ context.Context, spans []int64) error {
-			time.Sleep(roundTrip)
-			if len(spans) > 30 {
-				return permanent(codes.ResourceExhausted)
-			}
-			return nil
-		}}
-		u := start(t, path, next, fixed(100))
-		a, b := u.goSend(t.Context(), 0, 20), u.goSend(t.Context(), 20, 100)
-		require.NoError(t, <-a)
-		require.NoError(t, <-b)
-		assert.Equal(t, sequence(0, 120), next.took())
-		for _, n := range next.sizes() {
-			assert.LessOrEqual(t, n, 30)
-		}
-		u.requireEmpty()
-	})
-}
-
-func TestSingleItemThatIsTooLargeFailsAlone(t *testing.T) {
-	eachPath(t, func(t *testing.T, path payloadKind) {
-		next := &backend{answer: refusing(15, permanent(codes.ResourceExhausted))}
-		u := start(t, path, next, fixed(30))
-		a, b := u.goSend(t.Context(), 0, 10), u.goSend(t.Context(), 10, 20)
-		require.NoError(t, <-a)
-		require.Error(t, <-b)
-		assert.Subset(t, next.took(), sequence(0, 10))
-		assert.NotContains(t, next.took(), int64(15))
-		u.requireEmpty()
-	})
-}
-
-func TestLearntCeilingKeepsLaterCallsBelow(t *testing.T) {
-	eachPath(t, func(t *testing.T, path payloadKind) {
-		var refused atomic.Int32
-		next := &backend{answer: func(_ context.Context, spans []int64) error {
-			time.Sleep(roundTrip)
-			if len(spans) > 400 {
-				refused.Add(1)
-				return permanent(codes.ResourceExhausted)
-			}
-			return nil
-		}}
-		u := start(t, path, next, nil)
-		for i := range 50 {
-			require.NoError(t, u.send(t.Context(), i*1000, 1000))
-		}
-		assert.Equal(t, sequence(0, 50_000), next.took())
-		assert.Less(t, refused.Load(), int32(15), "the limit is learnt, and tried again only now and then")
-	})
-}
-
-func TestIsolationWorksBehindAConsumerThatChangesData(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		next := &backend{mutates: true, answer: refusing(5, permanent(codes.InvalidArgument))}
-		u := start(t, decodedKind, next, fixed(20))
-		a, b := u.goSend(t.Context(), 0, 10), u.goSend(t.Context(), 10, 10)
-		require.Error(t, <-a)
-		require.NoError(t, <-b)
-		assert.Equal(t, sequence(10, 10), next.took())
-	})
-}
-
 func TestRetryableFailureOfASplitCallDropsItsRest(t *testing.T) {
 	eachPath(t, func(t *testing.T, path payloadKind) {
 		next := &backend{answer: refusing(0, status.Error(codes.Unavailable, "away"))}
@@ -176,6 +60,53 @@ func TestPermanentFailureOfASplitCallSendsItsRest(t *testing.T) {
 		u := start(t, path, next, all(fixed(10), func(cfg *Config) { cfg.SendBatchMaxSize = 10; cfg.MaxConcurrency = 1 }))
 		require.Error(t, u.send(t.Context(), 0, 100))
 		assert.Equal(t, sequence(10, 90), next.took(), "the caller will not send it again: what is good must arrive")
+		u.requireEmpty()
+	})
+}
+
+// A client that was told not to send again would lose the part that only failed for a time.
+func TestOfASplitCallWhatCanBeSentAgainCounts(t *testing.T) {
+	away := status.Error(codes.Unavailable, "away")
+	for name, answers := range map[string][]error{
+		"at the end":   {permanent(codes.InvalidArgument), nil, away},
+		"at the start": {away, nil, permanent(codes.InvalidArgument)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachPath(t, func(t *testing.T, path payloadKind) {
+				next := &backend{answer: func(_ context.Context, spans []int64) error {
+					part := spans[0] / 10
+					time.Sleep(time.Duration(1+part) * roundTrip)
+					return answers[part]
+				}}
+				u := start(t, path, next, all(fixed(10), func(cfg *Config) { cfg.SendBatchMaxSize = 10 }))
+				err := u.send(t.Context(), 0, 30)
+				require.ErrorIs(t, err, away)
+				assert.False(t, consumererror.IsPermanent(err))
+				time.Sleep(3 * roundTrip) // the backend does not notice that nobody waits any more
+				u.requireEmpty()
+			})
+		})
+	}
+}
+
+func TestWhatASplitCallWillSendAgainIsCancelled(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		away := status.Error(codes.Unavailable, "away")
+		cancelled := false
+		next := &backend{answer: func(ctx context.Context, spans []int64) error {
+			if spans[0] == 0 {
+				time.Sleep(roundTrip)
+				return away
+			}
+			<-ctx.Done() // as an exporter that tries again until it is told to stop
+			cancelled = true
+			return ctx.Err()
+		}}
+		u := start(t, path, next, all(fixed(10), func(cfg *Config) { cfg.SendBatchMaxSize = 10; cfg.MaxConcurrency = 2 }))
+		require.ErrorIs(t, u.send(t.Context(), 0, 30), away)
+		synctest.Wait()
+		assert.True(t, cancelled, "nobody waits for it")
+		assert.Empty(t, next.took())
 		u.requireEmpty()
 	})
 }

@@ -228,19 +228,19 @@ func TestSplitAndJoinKeepEveryItemItsResourceAndItsScope(t *testing.T) {
 	for seed := range uint64(300) {
 		r := &random{Rand: rand.New(rand.NewPCG(seed, 1))}
 		var traces []ptrace.Traces
-		tracesSignal := newTraces(nil, consumertest.NewNop()).signal
+		tracesSignal := &newTraces(nil, consumertest.NewNop()).signal
 		tracesSignal.consume = func(_ context.Context, td ptrace.Traces) error { traces = append(traces, td); return nil }
-		splitAndJoin(t, r, &tracesSignal, &traces, r.traces, describeTraces)
+		splitAndJoin(t, r, tracesSignal, &traces, r.traces, describeTraces)
 
 		var metrics []pmetric.Metrics
-		metricsSignal := newMetrics(nil, consumertest.NewNop()).signal
+		metricsSignal := &newMetrics(nil, consumertest.NewNop()).signal
 		metricsSignal.consume = func(_ context.Context, md pmetric.Metrics) error { metrics = append(metrics, md); return nil }
-		splitAndJoin(t, r, &metricsSignal, &metrics, r.metrics, describeMetrics)
+		splitAndJoin(t, r, metricsSignal, &metrics, r.metrics, describeMetrics)
 
 		var logs []plog.Logs
-		logsSignal := newLogs(nil, consumertest.NewNop()).signal
+		logsSignal := &newLogs(nil, consumertest.NewNop()).signal
 		logsSignal.consume = func(_ context.Context, ld plog.Logs) error { logs = append(logs, ld); return nil }
-		splitAndJoin(t, r, &logsSignal, &logs, r.logs, describeLogs)
+		splitAndJoin(t, r, logsSignal, &logs, r.logs, describeLogs)
 		require.False(t, t.Failed(), "seed %d", seed)
 	}
 }

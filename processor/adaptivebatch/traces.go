@@ -5,6 +5,7 @@ import (
 
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/pdata/xpdata/pref"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
@@ -26,6 +27,7 @@ func newTraces(b *batcher, next consumer.Traces) *tracesProcessor {
 		copyOf:    copyTraces,
 		cut:       cutTraces,
 		empty:     ptrace.NewTraces,
+		own:       func(data ptrace.Traces) { pref.MarkPipelineOwnedTraces(data) },
 		encode:    wire.FromTraces,
 		decode:    (*wire.Request).Traces,
 		consume:   next.ConsumeTraces,
