@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -90,6 +91,19 @@ func outcomeOfOne(err error) attempt.Outcome {
 		return attempt.Rejected
 	}
 	return attempt.Failed
+}
+
+// mayBeContent reports whether an error, or one of the joined errors of a fan-out, is final and has a code that a backend gives when it has
+// failed, whether at what it was sent or at all: INTERNAL, UNKNOWN, and what exporters make of HTTP's 500.
+func mayBeContent(err error) bool {
+	return slices.ContainsFunc(branches(err), func(branch error) bool {
+		var withStatus interface{ GRPCStatus() *status.Status }
+		if !consumererror.IsPermanent(branch) || !errors.As(branch, &withStatus) {
+			return false
+		}
+		code := withStatus.GRPCStatus().Code()
+		return code == codes.Internal || code == codes.Unknown
+	})
 }
 
 // outcomeOfStatus takes only what is said about the content for a refusal of it: to send to a backend that fails, or that wants less to do,

@@ -51,7 +51,7 @@ func (b *batcher) export(e *batch) {
 		ctx:     attempt.NewContext(ctx, func(a attempt.Attempt) { b.observe(e, a) }),
 		sent:    func(items int, took time.Duration, err error) { b.sent(e, items, took, err) },
 	}
-	sender.send(0, len(e.parts))
+	sender.all()
 	span.End()
 	content.free()
 	b.telemetry.isolated(sender.repeats)

@@ -11,6 +11,7 @@ import (
 
 // isolation sends a content so that one caller's telemetry never costs another its own: what is refused for its content is
 // sent again in halves, down to single callers. One guilty part among n is found in about 2 log2(n) requests more.
+// What fails in a way that may come of the content is sent again in halves too, as long as only one of two fails.
 //
 // What a fan-out's other branches took the first time, they get again.
 type isolation struct {
@@ -25,29 +26,50 @@ type isolation struct {
 	repeats int
 }
 
-func (s *isolation) send(from, to int) {
+// all sends every part and gives each its result.
+func (s *isolation) all() { s.settle(0, len(s.errs), s.send(0, len(s.errs))) }
+
+// send sends some of the parts together.
+func (s *isolation) send(from, to int) error {
 	items := 0
 	for i := from; i < to; i++ {
 		items += s.items(i)
 	}
-	err := s.try(items, func() error { return s.content.send(s.ctx, from, to) })
+	return s.try(items, func() error { return s.content.send(s.ctx, from, to) })
+}
+
+// settle gives the parts that were sent together their results.
+func (s *isolation) settle(from, to int, err error) {
 	outcome := outcomeOf(err)
-	if s.ctx.Err() == nil && (outcome == attempt.Rejected || outcome == attempt.TooLarge) {
-		if to-from > 1 {
-			s.repeats += 2
-			middle := from + (to-from)/2
-			s.send(from, middle)
-			s.send(middle, to)
-			return
-		}
-		if outcome == attempt.TooLarge && items > 1 {
-			s.errs[from] = s.sendDivided(func(maxItems int) ([]payload, error) { return s.content.divide(from, maxItems) }, items)
-			return
-		}
+	unclear := outcome == attempt.Failed && mayBeContent(err)
+	again := outcome == attempt.Rejected || outcome == attempt.TooLarge || unclear
+	switch {
+	case s.ctx.Err() != nil || !again:
+	case to-from > 1:
+		s.settleHalves(from, to, unclear)
+		return
+	case outcome == attempt.TooLarge && s.items(from) > 1:
+		err = s.sendDivided(func(maxItems int) ([]payload, error) { return s.content.divide(from, maxItems) }, s.items(from))
 	}
 	for i := from; i < to; i++ {
 		s.errs[i] = err
 	}
+}
+
+// settleHalves sends parts again in halves. Where it is unclear whether the content is to blame, two halves that fail alike say that it is the
+// backend.
+func (s *isolation) settleHalves(from, to int, unclear bool) {
+	s.repeats += 2
+	middle := from + (to-from)/2
+	first, second := s.send(from, middle), s.send(middle, to)
+	if unclear && mayBeContent(first) && mayBeContent(second) {
+		for i := from; i < to; i++ {
+			s.errs[i] = first
+		}
+		return
+	}
+	s.settle(from, middle, first)
+	s.settle(middle, to, second)
 }
 
 // sendDivided sends what is too large in halves, down to single items. What is refused for ever keeps no other half from being sent:

@@ -36,6 +36,7 @@ func TestOnePoisonedClientAmongAHundred(t *testing.T) {
 	for name, err := range map[string]error{
 		"with a status":    permanent(codes.InvalidArgument),
 		"without a status": consumererror.NewPermanent(errors.New("cannot be written")),
+		"failing at it":    permanent(codes.Internal),
 		"in a fan-out":     errors.Join(status.Error(codes.Unavailable, "away"), permanent(codes.InvalidArgument)),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,24 +64,31 @@ func TestOnePoisonedClientAmongAHundred(t *testing.T) {
 }
 
 func TestOnlyWhatIsRefusedForItsContentIsIsolated(t *testing.T) {
-	for name, code := range map[string]codes.Code{
-		"a fault of our own hop":                                    codes.Unauthenticated,
-		"a backend that fails":                                      codes.Internal,
-		"a backend that fails over HTTP":                            codes.Unknown,
-		"a backend that wants less to do and will not say how much": codes.ResourceExhausted,
+	for name, c := range map[string]struct {
+		code     codes.Code
+		requests int
+	}{
+		"a fault of our own hop":                                    {codes.Unauthenticated, 1},
+		"a backend that wants less to do and will not say how much": {codes.ResourceExhausted, 1},
+		"a backend that fails at everything":                        {codes.Internal, 3},
+		"a backend that fails at everything over HTTP":              {codes.Unknown, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachPath(t, func(t *testing.T, path payloadKind) {
 				requests := 0
 				next := &backend{answer: func(context.Context, []int64) error {
 					requests++
-					return permanent(code)
+					return permanent(c.code)
 				}}
-				u := start(t, path, next, fixed(20))
-				a, b := u.goSend(t.Context(), 0, 10), u.goSend(t.Context(), 10, 10)
-				require.Equal(t, code, status.Code(errors.Unwrap(<-a)))
-				require.Equal(t, code, status.Code(errors.Unwrap(<-b)))
-				assert.Equal(t, 1, requests, "sending it again caller by caller would not help")
+				u := start(t, path, next, fixed(80))
+				var answers []<-chan error
+				for i := range 8 {
+					answers = append(answers, u.goSend(t.Context(), i*10, 10))
+				}
+				for _, answer := range answers {
+					require.Equal(t, c.code, status.Code(errors.Unwrap(<-answer)))
+				}
+				assert.Equal(t, c.requests, requests, "sending it again caller by caller would not help")
 			})
 		})
 	}
