@@ -38,6 +38,7 @@ func (b *poolBalancer) tick(now time.Time) time.Time {
 	before := len(b.slots)
 	b.grow(now)
 	b.shrink(now)
+	moved := b.spread(now)
 	for _, s := range b.slots {
 		b.ejectIfFailing(s, now)
 		if s.next == nil && !s.current.retireAt.IsZero() && !now.Before(s.current.retireAt) {
@@ -47,7 +48,7 @@ func (b *poolBalancer) tick(now time.Time) time.Time {
 		}
 		b.checkIfDue(s, now)
 	}
-	if before != len(b.slots) || b.ejectionEnded(now) {
+	if before != len(b.slots) || moved || b.ejectionEnded(now) {
 		b.publish(now)
 	}
 	return b.nextDue(now)
@@ -88,6 +89,25 @@ func (b *poolBalancer) grow(now time.Time) {
 			return // grpc-go is closing
 		}
 	}
+}
+
+// spread moves a connection from the endpoint with the most to the one with the fewest, and reports whether it did: calls go to connections, so a
+// backend that has grown would carry little on its new addresses. The next move waits until the moved connection takes calls. The caller holds mu.
+func (b *poolBalancer) spread(now time.Time) bool {
+	places := b.growable(now)
+	if len(places) < 2 || b.awaited(places) {
+		return false
+	}
+	fewer := func(x, y resolver.Endpoint) int { return b.slotsOf(x) - b.slotsOf(y) }
+	most, fewest := slices.MaxFunc(places, fewer), slices.MinFunc(places, fewer)
+	if b.slotsOf(most)-b.slotsOf(fewest) < 2 {
+		return false
+	}
+	i := slices.IndexFunc(b.slots, func(s *slot) bool { return sameEndpoint(s.endpoint, most) })
+	b.closeSlot(b.slots[i])
+	b.slots = slices.Delete(b.slots, i, i+1)
+	b.openSlot(fewest)
+	return true
 }
 
 // growable returns the endpoints that are worth more connections: those with one that takes calls, or where that is true of none, those

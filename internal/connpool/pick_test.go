@@ -248,23 +248,33 @@ func TestAddressesComeAndGo(t *testing.T) {
 	})
 }
 
-func TestNewAddressesGetAConnectionThoughThePoolIsFull(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client := &fakeClient{}
-		_, b := startPool(t, client, func(c *Config) { c.MaxConnections = 10 }, "a:1")
-		synctest.Wait()
-		hold(t, client, 100)
-		time.Sleep(20 * growthWindow)
-		synctest.Wait()
-		require.Len(t, client.live(), 10)
-		require.NoError(t, b.UpdateClientConnState(endpoints("a:1", "b:1", "c:1", "d:1")))
-		synctest.Wait()
-		byAddress := map[string]int{}
-		for _, s := range client.live() {
-			byAddress[s.addr]++
-		}
-		assert.Equal(t, map[string]int{"a:1": 7, "b:1": 1, "c:1": 1, "d:1": 1}, byAddress)
-	})
+func TestAPoolSpreadsOverNewAddresses(t *testing.T) {
+	for name, c := range map[string]struct {
+		deaf string
+		want map[string]int
+	}{
+		"that can be reached":     {want: map[string]int{"a:1": 3, "b:1": 3, "c:1": 2, "d:1": 2}},
+		"but not over a deaf one": {deaf: "c:1", want: map[string]int{"a:1": 3, "b:1": 3, "c:1": 1, "d:1": 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := &fakeClient{deaf: c.deaf}
+				_, b := startPool(t, client, func(c *Config) { c.MaxConnections = 10 }, "a:1")
+				synctest.Wait()
+				hold(t, client, 100)
+				time.Sleep(20 * growthWindow)
+				synctest.Wait()
+				require.Len(t, client.live(), 10)
+				require.NoError(t, b.UpdateClientConnState(endpoints("a:1", "b:1", "c:1", "d:1")))
+				synctest.Wait()
+				byAddress := map[string]int{}
+				for _, s := range client.live() {
+					byAddress[s.addr]++
+				}
+				assert.Equal(t, c.want, byAddress)
+			})
+		})
+	}
 }
 
 func TestANameThatDoesNotResolveIsReported(t *testing.T) {
