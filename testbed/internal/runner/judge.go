@@ -20,6 +20,9 @@ func judge(c *result.Case, first string, limits *scenario.Limits) {
 		}
 		for round := range contender.Rounds {
 			m := &contender.Rounds[round]
+			if m.Fault != "" && m.Counts.Sent == 0 {
+				continue // it never began, which says enough
+			}
 			m.Broken = append(correctness(m, limits), bounds(m, limits)...)
 		}
 		if len(contender.Rounds) == 0 {
@@ -56,9 +59,14 @@ func correctness(m *result.Measurement, limits *scenario.Limits) (broken []strin
 	return broken
 }
 
+// bounds holds a limit broken whose figure is missing: nobody knows whether it was kept.
 func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
 	atMost := func(found, limit float64, what string) {
-		if limit > 0 && found > limit {
+		switch {
+		case limit == 0:
+		case found == 0:
+			broken = append(broken, what+": cannot be told")
+		case found > limit:
 			broken = append(broken, fmt.Sprintf("%s: %.4g, at most %.4g", what, found, limit))
 		}
 	}
@@ -76,9 +84,10 @@ func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
 		broken = append(broken, "the generator fell behind its rate: the latencies are those of a lower load")
 	}
 	atLeast(m.Throughput, limits.Throughput, "throughput in items/s")
-	if m.Counts.Sent > 0 {
-		atLeast(float64(m.Counts.Acknowledged)/float64(m.Counts.Sent), limits.AcknowledgedRatio, "share of items acknowledged")
+	if m.Counts.Acknowledged == 0 {
+		return append(broken, "nothing was acknowledged")
 	}
+	atLeast(float64(m.Counts.Acknowledged)/float64(m.Counts.Sent), limits.AcknowledgedRatio, "share of items acknowledged")
 	return broken
 }
 

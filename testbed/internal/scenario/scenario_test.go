@@ -194,3 +194,14 @@ func TestWhatShipsIsValid(t *testing.T) {
 	}
 	assert.Less(t, short, 4*time.Minute, "the short suite has five minutes, starts and drains included")
 }
+
+// What bounds memory or latency alone is kept by a Collector that delivers nothing.
+func TestWhatShipsBoundsWhatIsDelivered(t *testing.T) {
+	all, err := Load(filepath.Join("..", "..", "scenarios"))
+	require.NoError(t, err)
+	for i := range all {
+		if l := all[i].Limits; !all[i].matches("comparison") && !all[i].matches("pairs") {
+			assert.Positive(t, l.AcknowledgedRatio+l.Throughput+l.CPURatio, all[i].Name)
+		}
+	}
+}
