@@ -198,6 +198,7 @@ func merge(paths []string) (*result.Report, error) {
 		merged.Command += "\n" + more.Command
 		merged.Cases = append(merged.Cases, more.Cases...)
 		merged.Skipped = append(merged.Skipped, more.Skipped...)
+		merged.Unheld = append(merged.Unheld, more.Unheld...)
 	}
 	return merged, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/ledger"
@@ -23,6 +24,8 @@ type Report struct {
 	Interrupted bool `json:"interrupted,omitempty"`
 	// Skipped says what could not run, and why.
 	Skipped []string `json:"skipped,omitempty"`
+	// Unheld are those of ours among them, whose limits nobody looked at.
+	Unheld []string `json:"unheld,omitempty"`
 }
 
 // Machine is where a run took place.
@@ -182,9 +185,9 @@ func Read(path string) (*Report, error) {
 	return r, nil
 }
 
-// Broken lists every limit that did not hold and every run that failed.
+// Broken lists every limit that did not hold or was not looked at, and every run that failed.
 func (r *Report) Broken() []string {
-	var broken []string
+	broken := slices.Clone(r.Unheld)
 	for _, c := range r.Cases {
 		for _, contender := range c.Contenders {
 			for round, m := range contender.Rounds {

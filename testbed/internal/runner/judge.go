@@ -30,9 +30,12 @@ func judge(c *result.Case, first string, limits *scenario.Limits) {
 		}
 		last := &contender.Rounds[len(contender.Rounds)-1]
 		switch {
-		case first != c.Baseline && limits.CPURatio+limits.MemoryRatio+limits.DriverRatio > 0:
+		case limits.CPURatio+limits.MemoryRatio+limits.DriverRatio == 0:
+		case first != c.Baseline:
 			last.Broken = append(last.Broken, fmt.Sprintf("the limits are shares of what %s takes, which did not run", first))
-		case contender.Name != c.Baseline:
+		case contender.Name == c.Baseline:
+			last.Broken = append(last.Broken, "the limits are shares of what another contender takes, which must come first")
+		default:
 			last.Broken = append(last.Broken, ratios(contender, baseline, limits)...)
 		}
 	}

@@ -149,7 +149,19 @@ func TestWhatCannotStartIsAFault(t *testing.T) {
 	assert.Contains(t, m.Fault, "read the configuration")
 	_, err := newRunner(t).Run(t.Context(), quick(func(s *scenario.Scenario) { s.Contenders = []string{"who"} }))
 	require.ErrorContains(t, err, `no contender is called "who"`)
-	assert.Empty(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"absent"} })).Cases)
+}
+
+func TestOursThatIsAbsentHoldsNoLimit(t *testing.T) {
+	r := newRunner(t)
+	report := run(t, r, quick(func(s *scenario.Scenario) { s.Contenders = []string{"absent"} }))
+	assert.Empty(t, report.Cases)
+	require.Len(t, report.Broken(), 1)
+	assert.Contains(t, report.Broken()[0], "quick, absent: did not run, so that its limits were not held: contender absent: ")
+
+	theirs := r.Contenders["absent"]
+	theirs.Ours = false
+	r.Contenders["absent"] = theirs
+	assert.Empty(t, run(t, r, quick(func(s *scenario.Scenario) { s.Contenders = []string{"absent", "direct"} })).Broken())
 }
 
 func TestADiskOfItsOwnIsFullOrLeftOut(t *testing.T) {
@@ -220,6 +232,9 @@ func TestALimitThatCannotBeJudgedIsBroken(t *testing.T) {
 
 	report = run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"broken", "relay"}; ratio(s) }))
 	assert.Equal(t, []string{"CPU against broken: cannot be told"}, report.Cases[0].Contenders[1].Rounds[0].Broken)
+
+	report = run(t, newRunner(t), quick(ratio))
+	assert.Equal(t, []string{"the limits are shares of what another contender takes, which must come first"}, only(t, report).Broken)
 }
 
 func TestAGeneratorThatFallsBehindSaysSo(t *testing.T) {
