@@ -27,14 +27,20 @@ func Markdown(w io.Writer, title string, r *result.Report) error {
 	for i := range r.Cases {
 		caseTable(&b, &r.Cases[i])
 	}
-	if broken := r.Broken(); len(broken) > 0 {
-		b.WriteString("\n## Limits that did not hold\n\n")
-		for _, line := range broken {
-			fmt.Fprintf(&b, "- %s\n", line)
-		}
-	}
+	brokenList(&b, r)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func brokenList(b *strings.Builder, r *result.Report) {
+	broken := r.Broken()
+	if len(broken) == 0 {
+		return
+	}
+	b.WriteString("\n## Limits that did not hold\n\n")
+	for _, line := range broken {
+		fmt.Fprintf(b, "- %s\n", line)
+	}
 }
 
 func factList(b *strings.Builder, r *result.Report) {
