@@ -42,8 +42,9 @@ type Process struct {
 
 	mu     sync.Mutex // guards what is below
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when the current child has ended; err is set before
+	exited chan struct{} // closed when the current child has ended; err and spent are set before
 	err    error
+	spent  time.Duration // CPU time of the children that have ended
 }
 
 // startTimeout is how long a child may take until it accepts connections.
@@ -125,6 +126,7 @@ func (p *Process) Launch() error {
 		err = cmd.Wait()
 		p.mu.Lock()
 		p.err = err
+		p.spent += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 		p.mu.Unlock()
 		close(exited)
 	}()
@@ -180,6 +182,13 @@ func (p *Process) PID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cmd.Process.Pid
+}
+
+// Spent is the CPU time, user and system, of the children that have ended: /proc knows them no more.
+func (p *Process) Spent() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.spent
 }
 
 // Reload sends the signal that makes a Collector read its configuration again.

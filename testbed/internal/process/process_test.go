@@ -113,6 +113,18 @@ func TestAKilledProcessStartsAgain(t *testing.T) {
 	assert.True(t, p.Running())
 }
 
+func TestWhatEndedProcessesTookAddsUp(t *testing.T) {
+	p := start(t, "serve")
+	assert.Zero(t, p.Spent())
+	require.NoError(t, p.Kill())
+	once := p.Spent()
+	assert.Positive(t, once)
+	require.NoError(t, p.Restart())
+	assert.Equal(t, once, p.Spent())
+	require.NoError(t, p.Kill())
+	assert.Greater(t, p.Spent(), once)
+}
+
 func TestReloadSendsTheSignal(t *testing.T) {
 	p := start(t, "serve")
 	require.NoError(t, p.Reload())

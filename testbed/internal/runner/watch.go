@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/process"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/resources"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/result"
 )
@@ -25,8 +26,7 @@ type watch struct {
 // moment is everything that only grows, at one time.
 type moment struct {
 	at           time.Time
-	usage        resources.Usage
-	pid          int
+	usage        resources.Usage // with the CPU of the processes that ended before
 	driver       float64
 	received     uint64
 	acknowledged uint64
@@ -38,11 +38,22 @@ func (t *trial) now() moment {
 		acknowledged: t.generator.Statistics().Acknowledged,
 	}
 	if t.process != nil {
-		m.pid = t.process.PID()
-		// Between a kill and the next start there is nothing to read.
-		m.usage, _ = resources.Read(m.pid)
+		m.usage = usage(t.process)
 	}
 	return m
+}
+
+// usage is that of the present process, and the CPU of those that ended before.
+func usage(p *process.Process) resources.Usage {
+	for {
+		spent := p.Spent()
+		// Between a kill and the next start there is nothing to read.
+		u, _ := resources.Read(p.PID())
+		if p.Spent() == spent { // or else the process ended meanwhile, and may be in both or in neither
+			u.CPUSeconds += spent.Seconds()
+			return u
+		}
+	}
 }
 
 func (w *watch) run(ctx context.Context, t *trial) {
@@ -62,10 +73,8 @@ func (w *watch) take(t *trial) {
 	if seconds := m.at.Sub(w.last.at).Seconds(); !w.last.at.IsZero() && seconds > 0 {
 		sample := result.Sample{
 			At: m.at.Sub(w.begun.at), Received: float64(m.received-w.last.received) / seconds,
+			CPUCores:  max(0, m.usage.CPUSeconds-w.last.usage.CPUSeconds) / seconds,
 			Anonymous: m.usage.Anonymous, Pending: int64(m.acknowledged) - int64(m.received),
-		}
-		if m.pid == w.last.pid { // a new process counts from 0
-			sample.CPUCores = max(0, m.usage.CPUSeconds-w.last.usage.CPUSeconds) / seconds
 		}
 		if w.begun.at.IsZero() {
 			sample.At = m.at.Sub(w.last.at) // moved when the beginning is known
@@ -116,9 +125,7 @@ func (t *trial) measurement() result.Measurement {
 	driver := w.ended.driver - w.begun.driver
 	m.Throughput = items / m.Seconds
 	m.DriverCores = driver / m.Seconds
-	if w.begun.pid == w.ended.pid {
-		m.CPUCores = (w.ended.usage.CPUSeconds - w.begun.usage.CPUSeconds) / m.Seconds
-	}
+	m.CPUCores = (w.ended.usage.CPUSeconds - w.begun.usage.CPUSeconds) / m.Seconds
 	if items > 0 {
 		m.CPUPerMillion = m.CPUCores * m.Seconds / items * 1e6
 		m.DriverCPUPerMillion = driver / items * 1e6
