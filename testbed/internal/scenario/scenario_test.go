@@ -48,6 +48,7 @@ func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 		"limit.yaml": minimal + "load: {duration: 3s}\nevents: [{at: 3s, action: reload}]\n" +
 			"limits: {duplicates: -1, acknowledged_ratio: 1.5, cpu_ratio: -0.5, rss_mib: .nan}\n",
 		"endless.yaml": minimal + "load: {mode: open, rate: 1000000, duration: 1h}\n",
+		"late.yaml":    minimal + "load: {duration: 2s}\nbackend: [{at: 2s}]\nnetwork: [{}, {at: 7s}]\n",
 		"good.yaml":    minimal,
 	}))
 	for _, message := range []string{
@@ -59,7 +60,8 @@ func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 		"`kills` must not be negative, found -1", "at least a second for each of the `kills`, found 3s for 4", "`kills` and `events` exclude", "field limit not found",
 		"`events[0].at` must be within `load.duration` (3s), found 3s", "`load.duration`: 1h0m0s at this rate are 3.6e+09 items, and at most 1073741824", "`limits.duplicates` must not be negative, found -1",
 		"`limits.acknowledged_ratio` must be at most 1, found 1.5", "`limits.cpu_ratio` must not be negative, found -0.5",
-		"`limits.rss_mib` must not be negative, found NaN",
+		"`limits.rss_mib` must not be negative, found NaN", "late.yaml: `backend[0].at` must be within `load.duration` (2s), found 2s",
+		"`network[1].at` must be within `load.duration` (2s), found 7s",
 	} {
 		require.ErrorContains(t, err, message)
 	}

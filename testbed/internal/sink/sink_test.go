@@ -3,6 +3,7 @@ package sink_test
 import (
 	"bytes"
 	"context"
+	"math"
 	"net/http"
 	"testing"
 	"time"
@@ -259,4 +260,10 @@ func TestPhasesReportEveryFault(t *testing.T) {
 		require.ErrorContains(t, err, message)
 	}
 	require.ErrorContains(t, (&sink.Phase{FailRatio: 1}).Validate(), "needs a `fail_code`")
+	for _, never := range []sink.Phase{{FailCode: "UNAVAILABLE"}, {RetryAfter: time.Second}} {
+		require.ErrorContains(t, never.Validate(), "`fail_code` and `retry_after` need a `fail_ratio`")
+	}
+	err = (&sink.Phase{FailRatio: math.NaN(), FailCode: "UNAVAILABLE", ResetRatio: math.NaN()}).Validate()
+	require.ErrorContains(t, err, "`fail_ratio` must be between 0 and 1, found NaN")
+	require.ErrorContains(t, err, "`reset_ratio` must be between 0 and 1, found NaN")
 }
