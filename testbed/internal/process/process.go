@@ -141,10 +141,7 @@ func (p *Process) Launch() error {
 
 // WaitReady waits until the process accepts connections. One that does not is killed.
 func (p *Process) WaitReady() error {
-	p.mu.Lock()
-	exited := p.exited
-	p.mu.Unlock()
-	if err := p.waitReady(exited); err != nil {
+	if err := p.waitReady(p.Exited()); err != nil {
 		return errors.Join(err, p.Kill())
 	}
 	return nil
@@ -247,15 +244,19 @@ func (p *Process) exitError() error {
 
 // Running tells whether the child lives.
 func (p *Process) Running() bool {
-	p.mu.Lock()
-	exited := p.exited
-	p.mu.Unlock()
 	select {
-	case <-exited:
+	case <-p.Exited():
 		return false
 	default:
 		return true
 	}
+}
+
+// Exited is closed when the child that runs now, or ran last, has ended. A later child has another channel.
+func (p *Process) Exited() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exited
 }
 
 // Close gives the log file back. The process must have ended.

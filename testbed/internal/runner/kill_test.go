@@ -60,5 +60,8 @@ func TestKillsThatAreNotDoneAreAFault(t *testing.T) {
 	assert.Positive(t, p.Spent())
 	assert.InDelta(t, p.Spent().Seconds(), usage(p).CPUSeconds, 1e-9, "what a killed process took counts")
 	require.EqualError(t, killing.killAfter(t.Context(), []time.Duration{0}), "the Collector ended by itself after 0 of 1")
+	for _, action := range []string{scenario.Kill, scenario.Restart, scenario.Reload} {
+		require.ErrorIs(t, killing.event(scenario.Event{Action: action}), errEnded, "an event does not hide a crash before it")
+	}
 	require.NoError(t, p.Close())
 }

@@ -45,9 +45,14 @@ type trial struct {
 	generator *generator.Generator
 	watch     watch
 
+	// replacing is held while an event ends the process and starts it again. No other lock is taken under it but the process's own.
+	replacing sync.Mutex
 	// events collects what a scenario's events found wrong; read after they have ended.
 	events []error
 }
+
+// errEnded is a Collector that nobody asked to end.
+var errEnded = errors.New("the Collector ended by itself")
 
 // measure runs one contender once. What was measured is returned with the error that ended it.
 func (r *Runner) measure(ctx context.Context, c *scenario.Case, contender scenario.Contender, round int) (result.Measurement, error) {
@@ -59,13 +64,15 @@ func (r *Runner) measure(ctx context.Context, c *scenario.Case, contender scenar
 	if err := t.start(); err != nil {
 		return result.Measurement{}, errors.Join(err, t.stop())
 	}
-	t.load(ctx)
-	drained := t.drain(ctx)
+	failed := t.load(ctx)
+	if failed == nil {
+		failed = t.drain(ctx)
+	}
 	began := time.Now()
 	stopped := t.stop()
 	m := t.measurement()
 	m.Shutdown = time.Since(began)
-	return m, errors.Join(append(t.events, drained, stopped)...)
+	return m, errors.Join(append(t.events, failed, stopped)...)
 }
 
 func (t *trial) start() error {
@@ -152,12 +159,16 @@ func (t *trial) startCollector(backend string) (string, error) {
 	return addresses[0], err
 }
 
-// load runs warm-up and load, with everything that the scenario has happen meanwhile.
-func (t *trial) load(ctx context.Context) {
+// load runs warm-up and load, with everything that the scenario has happen meanwhile. It ends early, with errEnded, when the Collector does.
+func (t *trial) load(ctx context.Context) error {
 	l := &t.scenario.Load
-	running, stop := context.WithTimeout(ctx, l.Warmup+l.Duration)
+	living, dead := context.WithCancelCause(ctx)
+	defer dead(nil)
+	running, stop := context.WithTimeout(living, l.Warmup+l.Duration)
 	defer stop()
+	sent := make(chan struct{})
 	var side sync.WaitGroup
+	side.Go(func() { t.guard(sent, dead) })
 	side.Go(func() { t.watch.run(running, t) })
 	side.Go(func() {
 		select {
@@ -177,8 +188,36 @@ func (t *trial) load(ctx context.Context) {
 		t.watch.end(t)
 		t.generator.End()
 	})
-	t.generator.Run(ctx, running)
+	t.generator.Run(living, running)
+	close(sent)
 	side.Wait()
+	if errors.Is(context.Cause(living), errEnded) {
+		return errEnded
+	}
+	return nil
+}
+
+// guard reports a process that ends by itself until everything is sent: clients would try it in vain, as long as they may, with each of
+// their requests.
+func (t *trial) guard(sent <-chan struct{}, dead context.CancelCauseFunc) {
+	if t.process == nil {
+		return
+	}
+	for {
+		exited := t.process.Exited()
+		select {
+		case <-exited:
+		case <-sent:
+			return
+		}
+		t.replacing.Lock() // an event that ended it has started another one when it lets go
+		ended := t.process.Exited() == exited
+		t.replacing.Unlock()
+		if ended {
+			dead(errEnded)
+			return
+		}
+	}
 }
 
 // runEvents does to the Collector what the scenario says. An event that has begun is finished even when the load ends meanwhile.
@@ -200,6 +239,11 @@ func (t *trial) runEvents(running context.Context) {
 }
 
 func (t *trial) event(event scenario.Event) error {
+	t.replacing.Lock()
+	defer t.replacing.Unlock()
+	if !t.process.Running() {
+		return errEnded
+	}
 	switch event.Action {
 	case scenario.Reload:
 		return t.process.Reload()
@@ -227,7 +271,7 @@ func (t *trial) drain(ctx context.Context) error {
 			return nil
 		}
 		if t.process != nil && !t.process.Running() {
-			return errors.New("the Collector ended by itself")
+			return errEnded
 		}
 		select {
 		case <-poll.C:

@@ -144,6 +144,14 @@ func TestAnInterruptedRunGivesWhatItMeasured(t *testing.T) {
 	assert.Positive(t, only(t, report).Counts.Received)
 }
 
+func TestACollectorThatDiesEndsItsTrial(t *testing.T) {
+	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Contenders, s.Load.Duration, s.Load.Retry.MaxElapsed = []string{"dying"}, time.Hour, time.Hour
+	})))
+	assert.Contains(t, m.Fault, "the Collector ended by itself")
+	assert.Contains(t, m.Fault, "nothing is left to give", "its last words")
+}
+
 func TestWhatCannotStartIsAFault(t *testing.T) {
 	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"broken"} })))
 	assert.Contains(t, m.Fault, "read the configuration")
