@@ -136,7 +136,7 @@ func compare(args []string, stdout, stderr io.Writer) error {
 	}
 	worse, err := report.Changes(stdout, before, after, worseBy, *all)
 	if err == nil && worse > 0 {
-		err = fmt.Errorf("%d figures are worse by more than %.0f %%, or new faults", worse, worseBy*100)
+		err = fmt.Errorf("%d figures are worse by more than %.0f %%, new faults, or no more there", worse, worseBy*100)
 	}
 	return err
 }
