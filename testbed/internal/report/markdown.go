@@ -57,9 +57,12 @@ func commands(r *result.Report) []string { return strings.Split(r.Command, "\n")
 
 // facts are where, when and of what the figures are.
 func facts(r *result.Report) []string {
+	when := r.Time.Format(time.DateTime + " MST")
+	if r.Until.After(r.Time) {
+		when += " to " + r.Until.Format(time.DateTime+" MST")
+	}
 	lines := []string{
-		fmt.Sprintf("%s, %d processors (%s), kernel %s, %s; garbage collection: %s", r.Time.Format(time.DateTime+" MST"),
-			r.Machine.CPUs, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Machine.GC),
+		fmt.Sprintf("%s, %d processors (%s), kernel %s, %s; garbage collection: %s", when, r.Machine.CPUs, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Machine.GC),
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Programs)) {
 		lines = append(lines, fmt.Sprintf("%s: %s", name, r.Programs[name]))

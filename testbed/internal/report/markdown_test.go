@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -30,10 +31,12 @@ func TestTablesSayWhatTheFiguresAreWorth(t *testing.T) {
 			{Name: "z", Title: "zet", Durability: "none", Ours: true, Rounds: []result.Measurement{bad, {Fault: "ended | by itself\nlast words"}}},
 		},
 	}}}
+	r.Time = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	r.Until = r.Time.Add(time.Hour)
 	var b bytes.Buffer
 	require.NoError(t, Markdown(&b, "T", r))
 	for _, want := range []string{
-		"- `testbed run a`\n- `testbed run b`\n", "left out: a: nginx is not there", "the run was interrupted", "Collector and driver have one processor each",
+		"- 2026-01-02 03:04:05 UTC to 2026-01-02 04:04:05 UTC, ", "- `testbed run a`\n- `testbed run b`\n", "left out: a: nginx is not there", "the run was interrupted", "Collector and driver have one processor each",
 		"| ex | 1.00 |  | 0.00 | 66.6 |", "| busy: Collector 81 %, driver 82 %; limited by the collector |", "| ex | on disk |", "| 2 | 4 | 6 |",
 		"| busy: Collector 50 %, driver 25 %; limited by what the clients wait for; memory of the last quarter: 1.02 of the second's; not the first's durability |",
 		"| busy: Collector 50 %, driver 95 %; fault: ended / by itself; limited by the driver; limits broken; not the first's bytes: 1.11; not the first's durability; the generator fell behind its rate |",

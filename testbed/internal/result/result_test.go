@@ -160,6 +160,29 @@ func TestAReportIsReadAsItWasWritten(t *testing.T) {
 	require.Error(t, (&Report{Cases: []Case{{Contenders: []Contender{cpu(math.NaN())}}}}).Write(path), "JSON has no NaN")
 }
 
+func TestRunsOfOneMachineAndVersionAreOneReport(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC) }
+	first := func() *Report {
+		return &Report{Time: at(5), Machine: Machine{Kernel: "k"}, Command: "a", Programs: map[string]string{"p": "1"}, Cases: []Case{{ID: "a"}}}
+	}
+	second := &Report{
+		Time: at(7), Machine: Machine{Kernel: "k"}, Command: "b", Programs: map[string]string{"p": "1", "q": "2"}, Cases: []Case{{ID: "b"}},
+		Skipped: []string{"s"}, Unheld: []string{"u"}, Interrupted: true,
+	}
+	both := first()
+	require.NoError(t, both.Add(second))
+	assert.Equal(t, &Report{
+		Time: at(5), Until: at(7), Machine: Machine{Kernel: "k"}, Command: "a\nb", Programs: map[string]string{"p": "1", "q": "2"},
+		Cases: []Case{{ID: "a"}, {ID: "b"}}, Skipped: []string{"s"}, Unheld: []string{"u"}, Interrupted: true,
+	}, both)
+	earlier := first()
+	require.NoError(t, earlier.Add(&Report{Time: at(1), Machine: Machine{Kernel: "k"}}))
+	assert.Equal(t, []time.Time{at(1), at(5)}, []time.Time{earlier.Time, earlier.Until})
+
+	require.ErrorContains(t, first().Add(&Report{Machine: Machine{Kernel: "other"}}), "the runs are of different machines: ")
+	require.EqualError(t, first().Add(&Report{Machine: Machine{Kernel: "k"}, Programs: map[string]string{"p": "2"}}), "the runs are of different versions of p: 1, and 2")
+}
+
 func TestBrokenLimitsAndFaultsOfOursAreListed(t *testing.T) {
 	ours := Contender{Name: "ours", Ours: true, Rounds: []Measurement{{Broken: []string{"too much"}}, {Fault: "ended"}}}
 	theirs := Contender{Name: "theirs", Rounds: []Measurement{{Fault: "ended too"}}}
