@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
@@ -204,4 +205,23 @@ func TestAFailureAtStartShowsTheLastWords(t *testing.T) {
 	missing.Config = "/no/such/file"
 	_, err = Start(missing)
 	require.ErrorContains(t, err, "read the configuration")
+}
+
+// The kernel ends the child with this process, and not the child's children.
+func TestNginxIsOneProcess(t *testing.T) {
+	path, err := exec.LookPath("nginx")
+	if err != nil {
+		t.Skip("needs nginx")
+	}
+	s := settings(t, "")
+	s.Config = filepath.Join("..", "..", "peers", "nginx.conf")
+	s.Command = []string{path, "-c", "{config}", "-e", "stderr"}
+	s.Env = map[string]string{"TESTBED_STORAGE": t.TempDir(), "TESTBED_BACKEND": "127.0.0.1:1", "TESTBED_GRPC": s.Ready}
+	p, err := Start(s)
+	require.NoError(t, err)
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID(), p.PID()))
+	require.NoError(t, err)
+	assert.Empty(t, string(children))
+	require.NoError(t, p.Terminate(10*time.Second))
+	require.NoError(t, p.Close())
 }

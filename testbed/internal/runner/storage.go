@@ -16,7 +16,14 @@ type storage struct {
 // errNoDisk marks a scenario that this machine does not let run.
 var errNoDisk = errors.New("a disk of limited size needs the right to mount one")
 
+// newStorage makes an empty folder, whatever a run that was killed has left there: a queue of before would be sent once more, under the
+// same numbers.
 func newStorage(dir string, sizeMiB int) (*storage, error) {
+	for syscall.Unmount(dir, syscall.MNT_DETACH) == nil { // an error once nothing is mounted
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("empty the folder of the queue: %w", err)
+	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
