@@ -39,6 +39,8 @@ type Process struct {
 	log      *os.File
 	// patience is how long the end may take that SIGKILL brings.
 	patience time.Duration
+	// reloadTimeout is what a reload may take.
+	reloadTimeout time.Duration
 
 	mu     sync.Mutex // guards what is below
 	cmd    *exec.Cmd
@@ -63,7 +65,7 @@ func Start(settings Settings) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{settings: settings, patience: killTimeout}
+	p := &Process{settings: settings, patience: killTimeout, reloadTimeout: startTimeout}
 	replace := strings.NewReplacer("{config}", config, "{dir}", settings.Dir)
 	if settings.CPU >= 0 {
 		// Go cannot pin a child before it starts its threads; taskset does.
@@ -187,9 +189,6 @@ func (p *Process) Spent() time.Duration {
 	defer p.mu.Unlock()
 	return p.spent
 }
-
-// Reload sends the signal that makes a Collector read its configuration again.
-func (p *Process) Reload() error { return syscall.Kill(p.PID(), syscall.SIGHUP) }
 
 // Kill ends the process and its group at once, as a crash would, and waits for its end, though not for ever.
 func (p *Process) Kill() error {

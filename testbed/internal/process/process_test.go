@@ -34,15 +34,25 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	go func() {
+	serve := func(l net.Listener) {
 		for {
-			if c, err := l.Accept(); err == nil {
-				_ = c.Close()
+			c, err := l.Accept()
+			if err != nil {
+				return
 			}
+			_ = c.Close()
 		}
-	}()
+	}
+	go serve(l)
 	for s := range signals {
 		fmt.Println(s)
+		if s == syscall.SIGHUP && os.Getenv("TESTBED_CHILD") != "stubborn" {
+			_ = l.Close()
+			if l, err = net.Listen("tcp", os.Getenv("TESTBED_ADDRESS")); err != nil {
+				panic(err)
+			}
+			go serve(l)
+		}
 		if s == syscall.SIGTERM && os.Getenv("TESTBED_CHILD") != "stubborn" {
 			os.Exit(0)
 		}
@@ -126,10 +136,19 @@ func TestWhatEndedProcessesTookAddsUp(t *testing.T) {
 	assert.Greater(t, p.Spent(), once)
 }
 
-func TestReloadSendsTheSignal(t *testing.T) {
+func TestReloadIsDoneWhenTheProcessListensAnew(t *testing.T) {
 	p := start(t, "serve")
 	require.NoError(t, p.Reload())
-	require.Eventually(t, func() bool { return p.lastWords() == "hangup\n" }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, "hangup\n", p.lastWords())
+	require.NoError(t, p.Reload())
+}
+
+func TestAReloadThatDoesNotTakePlaceIsAnError(t *testing.T) {
+	p := start(t, "stubborn")
+	p.reloadTimeout = 50 * time.Millisecond
+	require.EqualError(t, p.Reload(), "the process did not listen anew within 50ms of SIGHUP")
+	require.NoError(t, p.Kill())
+	require.ErrorContains(t, p.Reload(), "nobody listens on 127.0.0.1:")
 }
 
 func TestAProcessCanBePinned(t *testing.T) {

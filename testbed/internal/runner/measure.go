@@ -68,6 +68,9 @@ func (r *Runner) measure(ctx context.Context, c *scenario.Case, contender scenar
 	if failed == nil {
 		failed = t.drain(ctx)
 	}
+	if failed == nil && t.scenario.DiskMiB > 0 && t.storage != nil {
+		failed = t.watch.full()
+	}
 	began := time.Now()
 	stopped := t.stop()
 	m := t.measurement()
@@ -224,13 +227,14 @@ func (t *trial) guard(sent <-chan struct{}, dead context.CancelCauseFunc) {
 func (t *trial) runEvents(running context.Context) {
 	begun := time.Now()
 	for _, event := range t.scenario.Events {
+		if t.process == nil {
+			return
+		}
 		select {
 		case <-time.After(time.Until(begun.Add(event.At))):
 		case <-running.Done():
+			t.events = append(t.events, fmt.Errorf("%s: the load ended before it", event.Action))
 			return
-		}
-		if t.process == nil {
-			continue
 		}
 		if err := t.event(event); err != nil {
 			t.events = append(t.events, fmt.Errorf("%s: %w", event.Action, err))

@@ -56,22 +56,26 @@ func relay(config string, copyTo func(io.Writer, io.Reader) (int64, error)) {
 	listen, backend := words[0], words[1]
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
-	go func() {
-		for s := range signals {
-			fmt.Println(s)
-			if s == syscall.SIGTERM {
-				os.Exit(0)
-			}
+	for {
+		l, err := net.Listen("tcp", listen)
+		if err != nil {
+			panic(err)
 		}
-	}()
-	l, err := net.Listen("tcp", listen)
-	if err != nil {
-		panic(err)
+		go serve(l, backend, copyTo)
+		s := <-signals
+		fmt.Println(s)
+		if s == syscall.SIGTERM {
+			os.Exit(0)
+		}
+		_ = l.Close() // and listen anew
 	}
+}
+
+func serve(l net.Listener, backend string, copyTo func(io.Writer, io.Reader) (int64, error)) {
 	for {
 		from, err := l.Accept()
 		if err != nil {
-			panic(err)
+			return
 		}
 		go func() {
 			defer from.Close()

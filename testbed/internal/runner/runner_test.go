@@ -124,13 +124,20 @@ func TestFaultsOfTheNetworkAndEventsAreSurvived(t *testing.T) {
 		s.Backend = []sink.Phase{{FailRatio: 0.2, FailCode: "UNAVAILABLE"}}
 		s.Events = []scenario.Event{
 			{At: 100 * time.Millisecond, Action: scenario.Reload}, {At: 150 * time.Millisecond, Action: scenario.Kill},
-			{At: 250 * time.Millisecond, Action: scenario.Restart}, {At: time.Hour, Action: scenario.Kill},
+			{At: 250 * time.Millisecond, Action: scenario.Restart},
 		}
 	})))
 	assert.Empty(t, m.Fault)
 	assert.Positive(t, m.Failures)
 	assert.Equal(t, m.Counts.Sent, m.Counts.Acknowledged)
 	assert.Zero(t, m.Counts.Lost)
+}
+
+func TestAnEventThatDoesNotHappenIsAFault(t *testing.T) {
+	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Events = []scenario.Event{{At: time.Hour, Action: scenario.Kill}}
+	})))
+	assert.Equal(t, "kill: the load ended before it", m.Fault)
 }
 
 func TestAnInterruptedRunGivesWhatItMeasured(t *testing.T) {
@@ -178,7 +185,7 @@ func TestADiskOfItsOwnIsFullOrLeftOut(t *testing.T) {
 		assert.Contains(t, report.Skipped[0], "a disk of limited size needs")
 		return
 	}
-	assert.Empty(t, only(t, report).Fault)
+	assert.Equal(t, "0 % of the disk were used at most: it was never full", only(t, report).Fault)
 }
 
 // processors notes what this process may run on during a run.

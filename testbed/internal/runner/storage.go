@@ -38,6 +38,15 @@ func newStorage(dir string, sizeMiB int) (*storage, error) {
 	return s, nil
 }
 
+// used is the share of the disk that is taken, 0 where there is none of its own.
+func (s *storage) used() float64 {
+	var disk syscall.Statfs_t
+	if !s.mounted || syscall.Statfs(s.dir, &disk) != nil || disk.Blocks == 0 {
+		return 0
+	}
+	return 1 - float64(disk.Bfree)/float64(disk.Blocks)
+}
+
 func (s *storage) remove() error {
 	if s.mounted {
 		if err := syscall.Unmount(s.dir, 0); err != nil {

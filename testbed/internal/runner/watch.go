@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ type watch struct {
 	last          moment
 	peakRSS       uint64
 	peakAnonymous uint64
+	diskUsed      float64 // the largest share of the storage's disk
 }
 
 // moment is everything that only grows, at one time.
@@ -62,8 +64,13 @@ func (w *watch) run(ctx context.Context, t *trial) {
 
 func (w *watch) take(t *trial) {
 	m := t.now()
+	used := 0.0
+	if t.storage != nil {
+		used = t.storage.used()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.diskUsed = max(w.diskUsed, used)
 	w.peakRSS = max(w.peakRSS, m.usage.RSS)
 	w.peakAnonymous = max(w.peakAnonymous, m.usage.Anonymous)
 	// What was looked at just before the measured time began, and gets here after, belongs to neither side of that border.
@@ -101,6 +108,19 @@ func (w *watch) end(t *trial) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ended = m
+}
+
+// fullDisk is the share of a disk from which on a request finds no room, or the next one.
+const fullDisk = 0.9
+
+// full is an error where the disk was not: then nothing was seen of what a full one does.
+func (w *watch) full() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.diskUsed < fullDisk {
+		return fmt.Errorf("%.0f %% of the disk were used at most: it was never full", 100*w.diskUsed)
+	}
+	return nil
 }
 
 // busy is the use of a processor from which on it is the limit, leaving room for what the kernel takes.
