@@ -38,7 +38,7 @@ type trial struct {
 	set       *payload.Set
 	ledger    *ledger.Ledger
 	sink      *sink.Sink
-	proxy     *netproxy.Proxy
+	proxies   []*netproxy.Proxy // before the backend's address for gRPC, and before that for HTTP
 	storage   *storage
 	process   *process.Process
 	unpin     func() error // nil where nothing is pinned
@@ -97,12 +97,16 @@ func (t *trial) start() error {
 	if err != nil {
 		return err
 	}
-	backend := t.sink.GRPCAddress()
+	backend := map[string]string{generator.GRPC: t.sink.GRPCAddress(), generator.HTTP: t.sink.HTTPAddress()}
 	if len(s.Network) > 0 {
-		if t.proxy, err = netproxy.Start(backend, s.Network); err != nil {
-			return err
+		for protocol, address := range backend {
+			proxy, err := netproxy.Start(address, s.Network)
+			if err != nil {
+				return err
+			}
+			t.proxies = append(t.proxies, proxy)
+			backend[protocol] = proxy.Address()
 		}
-		backend = t.proxy.Address()
 	}
 	address, err := t.startCollector(backend)
 	if err != nil {
@@ -115,14 +119,11 @@ func (t *trial) start() error {
 	return nil
 }
 
-// startCollector returns where the generator sends to.
-func (t *trial) startCollector(backend string) (string, error) {
+// startCollector returns where the generator sends to. backend has an address for each protocol.
+func (t *trial) startCollector(backend map[string]string) (string, error) {
 	s := &t.scenario.Scenario
 	if t.contender.Binary == "" {
-		if s.Protocol == generator.HTTP {
-			return t.sink.HTTPAddress(), nil
-		}
-		return backend, nil
+		return backend[s.Protocol], nil
 	}
 	command, err := t.contender.Command(t.runner.Programs)
 	if err != nil {
@@ -143,7 +144,7 @@ func (t *trial) startCollector(backend string) (string, error) {
 	env := map[string]string{
 		"TESTBED_GRPC": addresses[0], "TESTBED_HTTP": addresses[1],
 		"TESTBED_METRICS_PORT": addresses[2][strings.LastIndexByte(addresses[2], ':')+1:],
-		"TESTBED_BACKEND":      backend, "TESTBED_BACKEND_HTTP": t.sink.HTTPAddress(),
+		"TESTBED_BACKEND":      backend[generator.GRPC], "TESTBED_BACKEND_HTTP": backend[generator.HTTP],
 		"TESTBED_COMPRESSION": string(s.Compression), "TESTBED_STORAGE": t.storage.dir,
 	}
 	for name, value := range s.Env {
@@ -180,8 +181,8 @@ func (t *trial) load(ctx context.Context) error {
 			return
 		}
 		t.sink.Begin()
-		if t.proxy != nil {
-			t.proxy.Begin()
+		for _, proxy := range t.proxies {
+			proxy.Begin()
 		}
 		t.watch.begin(t)
 		t.generator.Begin()
@@ -296,8 +297,8 @@ func (t *trial) stop() error {
 	if t.process != nil {
 		errs = append(errs, t.process.Terminate(shutdownTimeout), t.process.Close())
 	}
-	if t.proxy != nil {
-		t.proxy.Shutdown()
+	for _, proxy := range t.proxies {
+		proxy.Shutdown()
 	}
 	if t.sink != nil {
 		errs = append(errs, t.sink.Shutdown())

@@ -118,6 +118,16 @@ func TestHTTPGoesToItsOwnPort(t *testing.T) {
 	assert.Equal(t, m.Counts.Sent, m.Counts.Refused)
 }
 
+func TestTheNetworkIsBeforeTheBackendOfBothProtocols(t *testing.T) {
+	for _, protocol := range []string{generator.GRPC, generator.HTTP} {
+		m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+			s.Contenders, s.Protocol, s.Load.Mode = []string{"direct"}, protocol, generator.Closed
+			s.Network = []netproxy.Phase{{Delay: 30 * time.Millisecond}}
+		})))
+		assert.Greater(t, m.Latency.P50, 60*time.Millisecond, protocol)
+	}
+}
+
 func TestFaultsOfTheNetworkAndEventsAreSurvived(t *testing.T) {
 	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
 		s.Network = []netproxy.Phase{{At: 50 * time.Millisecond, Cut: true}}
