@@ -86,7 +86,11 @@ func (t *trial) start() error {
 			return err
 		}
 	}
-	if t.set, err = payload.NewSet(s.Signal, s.ItemsPerRequest, s.Seed); err != nil {
+	newSet := payload.NewSet
+	if s.Nested {
+		newSet = payload.NewNestedSet
+	}
+	if t.set, err = newSet(s.Signal, s.ItemsPerRequest, s.Seed); err != nil {
 		return err
 	}
 	t.ledger = ledger.New(s.ItemsPerRequest)

@@ -50,6 +50,8 @@ type Scenario struct {
 	Kills int `yaml:"kills"`
 	// DiskMiB gives the persistent queue a disk of its own of this size. 0: a folder.
 	DiskMiB int `yaml:"disk_mib"`
+	// Nested gives requests more that must be kept: see payload.NewNestedSet.
+	Nested bool `yaml:"nested"`
 	// CheckContent has every item decoded and compared with what was sent.
 	CheckContent bool `yaml:"check_content"`
 	// Pin gives the Collector one processor and everything else another one.
