@@ -119,9 +119,6 @@ func (c *conn) openNext() bool {
 	for len(c.waiting) > 0 && int64(len(c.calls)) < c.maxStreams {
 		k := c.waiting[0]
 		c.waiting = pop(c.waiting)
-		if k.finished {
-			continue
-		}
 		k.id = c.nextID
 		c.nextID += 2
 		c.calls[k.id] = k
@@ -147,9 +144,6 @@ func (c *conn) sendNext() bool {
 	for len(c.sending) > 0 && c.window > 0 {
 		k := c.sending[0]
 		c.sending = pop(c.sending)
-		if k.finished {
-			continue
-		}
 		n := min(int64(k.total-k.sent), c.window, c.streamWindow+k.window, maxFrame)
 		if n <= 0 {
 			k.stalled = true
