@@ -64,10 +64,10 @@ func correctness(m *result.Measurement, limits *scenario.Limits) (broken []strin
 
 // bounds holds a limit broken whose figure is missing: nobody knows whether it was kept.
 func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
-	atMost := func(found, limit float64, what string) {
+	atMost := func(known bool, found, limit float64, what string) {
 		switch {
 		case limit == 0:
-		case found == 0:
+		case !known:
 			broken = append(broken, what+": cannot be told")
 		case found > limit:
 			broken = append(broken, fmt.Sprintf("%s: %.4g, at most %.4g", what, found, limit))
@@ -78,11 +78,12 @@ func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
 			broken = append(broken, fmt.Sprintf("%s: %.4g, at least %.4g", what, found, limit))
 		}
 	}
-	atMost(float64(m.PeakAnonymous)/mib, limits.AnonymousMiB, "peak anonymous memory in MiB")
-	atMost(float64(m.PeakRSS)/mib, limits.RSSMiB, "peak RSS in MiB")
-	atMost(m.MemoryGrowth, limits.MemoryGrowth, "anonymous memory of the last quarter against the second")
-	atMost(m.CPUCores, limits.CPUCores, "mean use of processors")
-	atMost(m.Latency.P99.Seconds(), limits.P99.Seconds(), "P99 in seconds")
+	atMost(m.PeakAnonymous > 0, float64(m.PeakAnonymous)/mib, limits.AnonymousMiB, "peak anonymous memory in MiB")
+	atMost(m.PeakRSS > 0, float64(m.PeakRSS)/mib, limits.RSSMiB, "peak RSS in MiB")
+	atMost(m.MemoryGrowth > 0, m.MemoryGrowth, limits.MemoryGrowth, "anonymous memory of the last quarter against the second")
+	// An idle Collector may take less than the hundredth of a second that the kernel counts.
+	atMost(m.Seconds > 0 && m.PeakRSS > 0, m.CPUCores, limits.CPUCores, "mean use of processors")
+	atMost(m.Latency.P99 > 0, m.Latency.P99.Seconds(), limits.P99.Seconds(), "P99 in seconds")
 	if limits.P99 > 0 && m.Behind {
 		broken = append(broken, "the generator fell behind its rate: the latencies are those of a lower load")
 	}

@@ -31,13 +31,13 @@ func TestLimitsHoldOrAreNamed(t *testing.T) {
 		CPURatio: 0.85, MemoryRatio: 0.7, DriverRatio: 0.34,
 	}
 	good := result.Measurement{
-		CPUPerMillion: 8, PeakAnonymous: 70 * mib, PeakRSS: 150 * mib, MemoryGrowth: 1.1, CPUCores: 0.5, Throughput: 1000,
+		CPUPerMillion: 8, PeakAnonymous: 70 * mib, PeakRSS: 150 * mib, Seconds: 1, MemoryGrowth: 1.1, CPUCores: 0.5, Throughput: 1000,
 		Latency: result.Latency{P99: time.Second}, Counts: ledger.Counts{Sent: 100, Acknowledged: 95, Duplicates: 1},
 	}
 	assert.Empty(t, judged(good, limits))
 	limits.DriverRatio = 0.32
 	bad := result.Measurement{
-		CPUPerMillion: 9, PeakAnonymous: 101 * mib, PeakRSS: 201 * mib, MemoryGrowth: 1.2, CPUCores: 1.1, Throughput: 999,
+		CPUPerMillion: 9, PeakAnonymous: 101 * mib, PeakRSS: 201 * mib, Seconds: 1, MemoryGrowth: 1.2, CPUCores: 1.1, Throughput: 999,
 		Latency: result.Latency{P99: 1100 * time.Millisecond},
 		Counts:  ledger.Counts{Sent: 100, Acknowledged: 80, Duplicates: 2, Lost: 1, Unknown: 2, Corrupted: 3, TraceLost: 4, Malformed: 5},
 	}
@@ -74,6 +74,9 @@ func TestALimitWithoutItsFigureIsBroken(t *testing.T) {
 		"P99 in seconds: cannot be told",
 	}, judged(acknowledged, limits))
 	assert.Empty(t, judged(acknowledged, scenario.Limits{}))
+	idle := acknowledged
+	idle.Seconds, idle.PeakRSS = 8, 1
+	assert.Empty(t, judged(idle, scenario.Limits{CPUCores: 1}), "less than the kernel counts")
 	assert.Empty(t, judged(result.Measurement{Fault: "did not start"}, limits), "the fault is reported, and says more")
 }
 
