@@ -137,7 +137,7 @@ loadtest: $(BIN) $(STOCK) ## The testbed's short suite, with limits on memory, l
 	@cd testbed && go run ./cmd/testbed run short
 
 .PHONY: loadtest-full
-loadtest-full: $(BIN) $(STOCK) ## Every scenario of the testbed but the soak and the comparison
+loadtest-full: $(BIN) $(STOCK) ## Every scenario of the testbed but the soak, the comparison, the pairs and what only the short suite has
 	@cd testbed && go run ./cmd/testbed run full
 
 .PHONY: comparison

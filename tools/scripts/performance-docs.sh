@@ -11,13 +11,17 @@ testbed=$PWD/$results/testbed
 mkdir -p "$results"
 go build -o "$testbed" ./cmd/testbed
 
+# complete FOLDER: whether a run is there that nobody interrupted.
+complete() { [ -s "$results/$1/report.json" ] && ! grep -q '"interrupted": true' "$results/$1/report.json"; }
+
 # run FOLDER ARGUMENTS...: limits that do not hold are in the report and do not end the work.
 run() {
   local folder=$1 code=0
   shift
+  rm -f "$results/$folder/report.json" # or an earlier run's would be published where this one fails
   "$testbed" run -quiet -out "$results/$folder" "$@" >"$results/$folder.log" || code=$?
   [ "$code" -le 1 ] && [ -s "$results/$folder/report.json" ] || { echo "testbed run $* failed, see testbed/$results/$folder.log" >&2; exit 1; }
-  ! grep -q '"interrupted": true' "$results/$folder/report.json" || { echo "interrupted" >&2; exit 1; }
+  complete "$folder" || { echo "interrupted" >&2; exit 1; }
 }
 
 # publish NAME TITLE FOLDER...: several runs make one report.
@@ -76,7 +80,7 @@ make_soak() {
 make_goals() {
   run goals.rate resource-usage -rounds 3
   local load=cpu-per-item.run
-  if [ ! -s "$results/$load/report.json" ]; then
+  if ! complete "$load"; then
     load=goals.load
     run $load cpu-per-item -contenders stock-batch,ours,ours-bytes -filter 'items=100/'
   fi

@@ -21,7 +21,7 @@ const usage = `testbed loads Collectors, checks what they deliver, and compares 
   testbed list                             the scenarios and suites
   testbed run [flags] SCENARIO|SUITE...    run them and write reports
   testbed compare [flags] A.json B.json    what changed from one run to another; fails where something is worse by more than 5 %
-  testbed report [flags] RUN.json...       write the reports of runs again, several into one
+  testbed report [flags] RUN.json...       write the reports of runs again, several of one machine and version into one
   testbed goals BENCH.txt RUN.json...      what was asked of this Collector, and what of it holds
 
 "testbed run -h", "testbed compare -h" and "testbed report -h" show the flags.
@@ -136,7 +136,7 @@ func compare(args []string, stdout, stderr io.Writer) error {
 	}
 	worse, err := report.Changes(stdout, before, after, worseBy, *all)
 	if err == nil && worse > 0 {
-		err = fmt.Errorf("%d figures are worse by more than %.0f %%, or new faults", worse, worseBy*100)
+		err = fmt.Errorf("%d figures are worse by more than %.0f %%, new faults, or no more there", worse, worseBy*100)
 	}
 	return err
 }
@@ -184,7 +184,7 @@ func rewrite(args []string, stdout, stderr io.Writer) error {
 	return err
 }
 
-// merge reads the results of several runs as one.
+// merge reads the results of several runs, of one machine and version, as one.
 func merge(paths []string) (*result.Report, error) {
 	merged, err := result.Read(paths[0])
 	if err != nil {
@@ -195,9 +195,9 @@ func merge(paths []string) (*result.Report, error) {
 		if err != nil {
 			return nil, err
 		}
-		merged.Command += "\n" + more.Command
-		merged.Cases = append(merged.Cases, more.Cases...)
-		merged.Skipped = append(merged.Skipped, more.Skipped...)
+		if err := merged.Add(more); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	return merged, nil
 }

@@ -78,6 +78,9 @@ func saved(t *testing.T, name string, change func(*result.Report), cpu ...float6
 
 func TestCompareFailsWhereSomethingIsWorse(t *testing.T) {
 	before := saved(t, "before", nil, 5, 5.1, 4.9)
+	more := saved(t, "b", func(r *result.Report) {
+		r.Cases = append(r.Cases, result.Case{ID: "new", Contenders: []result.Contender{{Name: "x", Rounds: make([]result.Measurement, 1)}}})
+	}, 5, 5, 5)
 	for name, test := range map[string]struct {
 		after string
 		code  int
@@ -89,12 +92,10 @@ func TestCompareFailsWhereSomethingIsWorse(t *testing.T) {
 		"within the scatter": {saved(t, "b", nil, 6, 9, 5), ok, []string{"0 worse"}},
 		"better":             {saved(t, "b", nil, 4, 4.1, 3.9), ok, []string{"0.800  better", "1 better"}},
 		"one item lost": {saved(t, "b", func(r *result.Report) { r.Cases[0].Contenders[0].Rounds[0].Counts.Lost = 1 }, 5, 5, 5), failed,
-			[]string{"worse: a, ours: acknowledged items lost: 1, before 0"}},
+			[]string{"worse: a, ours: acknowledged items lost: 1 in 3 rounds, before 0 in 3"}},
 		"another machine": {saved(t, "b", func(r *result.Report) { r.Machine.CPU = "other" }, 5, 5, 5), ok, []string{"the machines differ"}},
-		"one case more": {saved(t, "b", func(r *result.Report) {
-			r.Cases = append(r.Cases, result.Case{ID: "new", Contenders: []result.Contender{{Name: "x"}}})
-		}, 5, 5, 5), ok, []string{"only after:  new, x"}},
-		"another case": {saved(t, "b", func(r *result.Report) { r.Cases[0].ID = "b" }, 5), failed, []string{"no case and contender in common"}},
+		"one case more":   {more, ok, []string{"only after:  new, x"}},
+		"another case":    {saved(t, "b", func(r *result.Report) { r.Cases[0].ID = "b" }, 5), failed, []string{"no case and contender in common"}},
 	} {
 		code, said := call(t, "compare", before, test.after)
 		assert.Equal(t, test.code, code, "%s: %s", name, said)
@@ -102,9 +103,12 @@ func TestCompareFailsWhereSomethingIsWorse(t *testing.T) {
 			assert.Contains(t, said, want, name)
 		}
 	}
-	_, said := call(t, "compare", "-all", before, saved(t, "b", nil, 5, 5, 5))
+	code, said := call(t, "compare", more, before)
+	assert.Equal(t, failed, code, "what is not measured any more may be as bad as it likes")
+	assert.Contains(t, said, "worse: only before: new, x")
+	_, said = call(t, "compare", "-all", before, saved(t, "b", nil, 5, 5, 5))
 	assert.Regexp(t, `a +ours +peak anonymous +10 MiB +10 MiB +1.000 +no clear change`, said)
-	code, said := call(t, "compare", before, before+"x")
+	code, said = call(t, "compare", before, before+"x")
 	assert.Equal(t, failed, code)
 	assert.Contains(t, said, "no such file")
 }

@@ -44,11 +44,11 @@ type Generator struct {
 	buffers   bufferPool
 	latencies *recorder
 	lags      *recorder
-	measuring atomic.Bool
+	begun     atomic.Pointer[time.Time] // nil until Begin
+	ended     atomic.Pointer[time.Time] // nil until End
 	next      atomic.Uint64
 
 	acknowledged atomic.Uint64
-	measured     atomic.Uint64
 	attempts     atomic.Uint64
 	failures     atomic.Uint64
 	skipped      atomic.Uint64
@@ -62,8 +62,17 @@ func New(settings Settings) *Generator {
 	return &Generator{settings: settings, client: c, latencies: newRecorder(), lags: newRecorder()}
 }
 
-// Measure begins (or ends) what is measured: only requests that are due meanwhile count in the latencies.
-func (g *Generator) Measure(on bool) { g.measuring.Store(on) }
+// Begin is the beginning of what is measured. Requests that were due before it count in neither latencies nor lags, whenever they are sent.
+func (g *Generator) Begin() { now := time.Now(); g.begun.Store(&now) }
+
+// End is the end of what is measured. Requests that were due before it count, those too that wait for a client still.
+func (g *Generator) End() { now := time.Now(); g.ended.Store(&now) }
+
+// measures tells whether a request that is due already belongs to what is measured.
+func (g *Generator) measures(due time.Time) bool {
+	begun, ended := g.begun.Load(), g.ended.Load()
+	return begun != nil && !due.Before(*begun) && (ended == nil || due.Before(*ended))
+}
 
 // Run sends until load ends, then waits for what is on its way, retries included. When ctx ends, nothing is waited for.
 func (g *Generator) Run(ctx, load context.Context) {
@@ -73,7 +82,7 @@ func (g *Generator) Run(ctx, load context.Context) {
 		clients.Go(func() {
 			for moment := range due {
 				if ctx.Err() == nil {
-					g.request(ctx, load, slot, moment)
+					g.request(ctx, slot, moment)
 				}
 			}
 		})
@@ -136,12 +145,14 @@ func closedLoop(load context.Context) <-chan time.Time {
 }
 
 // request sends one request until it is answered, refused for good, or given up.
-func (g *Generator) request(ctx, load context.Context, slot int, due time.Time) {
-	measured := g.measuring.Load()
+func (g *Generator) request(ctx context.Context, slot int, due time.Time) {
 	now := time.Now()
-	if due.IsZero() {
+	open := !due.IsZero()
+	if !open {
 		due = now
-	} else if measured {
+	}
+	measured := g.measures(due)
+	if open && measured {
 		g.lags.record(now.Sub(due))
 	}
 	seq := g.next.Add(1) - 1
@@ -158,14 +169,9 @@ func (g *Generator) request(ctx, load context.Context, slot int, due time.Time) 
 		return
 	}
 	l.Acknowledged(seq)
-	items := uint64(g.settings.Set.ItemsPerRequest())
-	g.acknowledged.Add(items)
+	g.acknowledged.Add(uint64(g.settings.Set.ItemsPerRequest()))
 	if measured {
 		g.latencies.record(time.Since(due))
-		// What is answered after the load's end is no throughput of it.
-		if load.Err() == nil {
-			g.measured.Add(items)
-		}
 	}
 }
 

@@ -53,7 +53,11 @@ func (r *rig) run(t *testing.T, d time.Duration) {
 	t.Helper()
 	load, stop := context.WithTimeout(t.Context(), d)
 	defer stop()
-	r.Measure(true)
+	r.Begin()
+	if r.settings.Load.Mode == Open { // a closed loop may take one more request at the end
+		stop := context.AfterFunc(load, r.End)
+		defer stop()
+	}
 	r.Run(t.Context(), load)
 }
 
@@ -90,6 +94,28 @@ func TestLatencyCountsFromTheIntendedMoment(t *testing.T) {
 	r.run(t, 300*time.Millisecond) // due every 10 ms, served every 50 ms
 	assert.Greater(t, r.Latencies().ValueAtPercentile(50), int64(300_000))
 	assert.Greater(t, r.Lags().ValueAtPercentile(90), int64(500_000), "the generator says that it fell behind")
+	assert.EqualValues(t, r.ledger.Count().Sent/perRequest, r.Latencies().TotalCount(), "those too that waited for a client when the load ended")
+	assert.EqualValues(t, r.ledger.Count().Sent/perRequest, r.Lags().TotalCount())
+}
+
+// TestWhatIsMeasuredIsDueWithin sends requests later than they were due, as clients do that work off a backlog.
+func TestWhatIsMeasuredIsDueWithin(t *testing.T) {
+	r := newRig(t, payload.Logs, GRPC, otlp.None, Load{Mode: Open, Clients: 1, Connections: 1, Rate: 2000})
+	send := func(due time.Time, want int64) {
+		t.Helper()
+		r.request(t.Context(), 0, due)
+		assert.Equal(t, want, r.Latencies().TotalCount())
+		assert.Equal(t, want, r.Lags().TotalCount())
+	}
+	warmup := time.Now()
+	send(warmup, 0)
+	r.Begin()
+	within := time.Now()
+	send(warmup, 0)
+	send(within, 1)
+	r.End()
+	send(within, 2)
+	send(time.Now(), 2)
 }
 
 func TestTooManyDueRequestsAreSkippedAndCounted(t *testing.T) {
@@ -215,6 +241,6 @@ func BenchmarkGenerator(b *testing.B) {
 	defer g.Close()
 	b.ReportAllocs()
 	for b.Loop() {
-		g.request(b.Context(), b.Context(), 0, time.Time{})
+		g.request(b.Context(), 0, time.Time{})
 	}
 }

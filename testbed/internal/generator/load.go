@@ -51,8 +51,11 @@ func (l *Load) Validate() error {
 		if l.Pattern.Kind != "" && l.Pattern.Kind != Constant {
 			bad("`pattern` needs `mode: open`, found %q", l.Mode)
 		}
+		if l.Rate != 0 {
+			bad("`rate` needs `mode: open`, found %v with %q", l.Rate, l.Mode)
+		}
 	case Open:
-		if l.Rate <= 0 {
+		if !positive(l.Rate) {
 			bad("`rate` must be positive with `mode: open`, found %v", l.Rate)
 		}
 	default:
@@ -79,6 +82,9 @@ func (l *Load) Validate() error {
 	return errors.Join(append(errs, l.Pattern.validate()...)...)
 }
 
+// positive is false for what YAML calls .nan and .inf, too.
+func positive(rate float64) bool { return rate > 0 && !math.IsInf(rate, 1) }
+
 // Kinds of pattern.
 const (
 	Constant = "constant"
@@ -102,12 +108,15 @@ type Pattern struct {
 func (p *Pattern) validate() (errs []error) {
 	switch p.Kind {
 	case "", Constant:
-		return nil
+		if p.To != 0 || p.Period != 0 || p.Length != 0 {
+			errs = append(errs, fmt.Errorf("`pattern.to`, `period` and `length` need a `pattern.kind` that changes the rate, found %q", p.Kind))
+		}
+		return errs
 	case Step, Ramp, Wave, Burst:
 	default:
 		errs = append(errs, fmt.Errorf("`pattern.kind` must be %s, %s, %s, %s or %s, found %q", Constant, Step, Ramp, Burst, Wave, p.Kind))
 	}
-	if p.To <= 0 {
+	if !positive(p.To) {
 		errs = append(errs, fmt.Errorf("`pattern.to` must be positive, found %v", p.To))
 	}
 	if p.Period <= 0 {

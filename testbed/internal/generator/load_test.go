@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -42,6 +43,17 @@ func TestLoadsReportEveryFaultAtOnce(t *testing.T) {
 		"`timeout` must be positive", "`retry.initial` must be positive", "`pattern.kind` must be", "`pattern.to` must be", "`pattern.period` must be",
 	} {
 		require.ErrorContains(t, err, message)
+	}
+	closed.Pattern.Kind, closed.Rate = "", 5000
+	require.ErrorContains(t, closed.Validate(), "`rate` needs `mode: open`, found 5000 with \"closed\"")
+	still := good
+	still.Pattern = Pattern{To: 20, Period: 6}
+	require.ErrorContains(t, still.Validate(), "`pattern.to`, `period` and `length` need a `pattern.kind` that changes the rate, found \"\"")
+	for _, rate := range []float64{math.NaN(), math.Inf(1)} {
+		open := good
+		open.Rate, open.Pattern = rate, Pattern{Kind: Step, To: rate, Period: 1}
+		require.ErrorContains(t, open.Validate(), "`rate` must be positive")
+		require.ErrorContains(t, open.Validate(), "`pattern.to` must be positive")
 	}
 	open := good
 	open.Rate, open.Pattern = 0, Pattern{Kind: Burst, To: 1, Period: 1, Length: 1}

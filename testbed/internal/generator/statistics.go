@@ -92,8 +92,8 @@ func jitter(d time.Duration, seed, request, attempt uint64) time.Duration {
 
 // Statistics are what a generator has seen until now.
 type Statistics struct {
-	// Acknowledged counts items since the start, Measured those of the measured time.
-	Acknowledged, Measured uint64
+	// Acknowledged counts items since the start.
+	Acknowledged uint64
 	// Attempts and Failures count requests, every retry of them.
 	Attempts, Failures uint64
 	// Skipped requests were due and never sent, because too many were due already.
@@ -109,7 +109,7 @@ func (g *Generator) Statistics() Statistics {
 	g.errors.mu.Lock()
 	defer g.errors.mu.Unlock()
 	return Statistics{
-		Acknowledged: g.acknowledged.Load(), Measured: g.measured.Load(), Attempts: g.attempts.Load(),
+		Acknowledged: g.acknowledged.Load(), Attempts: g.attempts.Load(),
 		Failures: g.failures.Load(), Skipped: g.skipped.Load(), Rejected: g.rejected.Load(), Errors: maps.Clone(g.errors.counts),
 	}
 }

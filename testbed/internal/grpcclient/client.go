@@ -4,7 +4,8 @@
 // that wake each other. Here a call is a place in its connection's queue: one goroutine writes a connection, one reads it, and the caller is
 // woken once. What goes over the wire is what grpc-go sends: the same headers in the same encoding, frames in the same order and of the same
 // size, the same pings and window updates, written together under the same rule (see write.go). So do a client's errors: calls wait while a
-// connection is made, fail at once while the next attempt is waited for, and are begun again once where the server has not looked at them.
+// connection is made, fail at once while the next attempt is waited for, and are begun again where the server has not looked at them: once
+// if they were opened, and else on every connection there is.
 //
 // Frames and header compression are golang.org/x/net/http2's. It has no TLS, no streams and no name resolution.
 package grpcclient
@@ -88,7 +89,8 @@ func (c *Client) Call(ctx context.Context, message mem.Buffer) ([]byte, error) {
 		case <-ctx.Done():
 			conn.leave(k, ctx.Err())
 		}
-		if k.unprocessed && !again {
+		// One that was not opened tries every connection there is, as with grpc-go.
+		if k.unprocessed && (k.id == 0 || !again) {
 			continue
 		}
 		return k.answer, k.err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"slices"
 	"sync"
 
 	"golang.org/x/net/http2"
@@ -178,13 +179,19 @@ func (c *conn) giveBack(k *call) {
 	}
 }
 
-// finish ends a call. Those in a queue are left out when it is their turn. The mutex is held.
+// finish ends a call, and takes it out of the queue in which it is: on a connection that has come to a halt, those would pile up that every
+// caller has left. The mutex is held.
 func (c *conn) finish(k *call, err error) {
 	if k.finished {
 		return
 	}
 	k.finished, k.err = true, err
-	if k.id > 0 {
+	if k.id == 0 {
+		c.waiting = without(c.waiting, k)
+	} else {
+		if k.sent < k.total {
+			c.sending = without(c.sending, k)
+		}
 		delete(c.calls, k.id)
 		if len(c.waiting) > 0 {
 			c.more.Signal() // one more may be opened
@@ -193,6 +200,13 @@ func (c *conn) finish(k *call, err error) {
 	k.release()
 	close(k.done)
 	c.checkDrained()
+}
+
+func without(queue []*call, k *call) []*call {
+	if i := slices.Index(queue, k); i >= 0 {
+		return slices.Delete(queue, i, i+1)
+	}
+	return queue
 }
 
 // checkDrained ends a connection that begins no more calls after its last one. The mutex is held.

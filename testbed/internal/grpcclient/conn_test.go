@@ -175,6 +175,50 @@ func TestCallsThatTheServerHasNotLookedAtBeginAgainOnce(t *testing.T) {
 	}
 }
 
+func TestCallsThatWereNotOpenedTryEveryConnection(t *testing.T) {
+	bubble(t, []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 0}}, func(t *testing.T, c *Client, peers <-chan *peer) {
+		done := c.start(t.Context(), "a")
+		for range 3 {
+			p := <-peers
+			synctest.Wait()
+			require.NoError(t, p.net.Close())
+		}
+		p := <-peers
+		require.NoError(t, p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1}))
+		p.answer(t, p.request(t), "x")
+		assert.Equal(t, answer{message: "x"}, <-done)
+	})
+}
+
+// Callers that give up and try again must not fill the memory of a connection that has come to a halt.
+func TestACallThatLeavesIsInNoQueue(t *testing.T) {
+	for name, halted := range map[string]http2.Setting{
+		"waiting": {ID: http2.SettingMaxConcurrentStreams, Val: 0}, "sending": {ID: http2.SettingMaxConcurrentStreams, Val: 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wide := http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 20}
+			bubble(t, []http2.Setting{halted, wide}, func(t *testing.T, c *Client, peers <-chan *peer) {
+				ctx, cancel := context.WithCancel(t.Context())
+				first := c.start(ctx, strings.Repeat("x", 100<<10)) // more than the connection's window
+				<-peers
+				synctest.Wait()
+				second := c.start(ctx, "b")
+				synctest.Wait()
+				conn := c.conn
+				conn.mu.Lock()
+				assert.Len(t, append(conn.waiting, conn.sending...), 2)
+				conn.mu.Unlock()
+				cancel()
+				assert.Equal(t, codes.Canceled, status.Code((<-first).err))
+				assert.Equal(t, codes.Canceled, status.Code((<-second).err))
+				conn.mu.Lock()
+				assert.Empty(t, append(conn.waiting, conn.sending...))
+				conn.mu.Unlock()
+			})
+		})
+	}
+}
+
 func TestCallsThatWaitForAStreamGoElsewhereAfterAGoAway(t *testing.T) {
 	bubble(t, []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 1}}, func(t *testing.T, c *Client, peers <-chan *peer) {
 		a := c.start(t.Context(), "a")

@@ -116,30 +116,27 @@ func (c *conn) collect() {
 
 // openNext sends the headers of the call that waits for the longest time, if there may be one more.
 func (c *conn) openNext() bool {
-	for len(c.waiting) > 0 && int64(len(c.calls)) < c.maxStreams {
-		k := c.waiting[0]
-		c.waiting = pop(c.waiting)
-		if k.finished {
-			continue
-		}
-		k.id = c.nextID
-		c.nextID += 2
-		c.calls[k.id] = k
-		c.sending = append(c.sending, k)
-		c.block.Reset()
-		for _, f := range c.fields {
-			_ = c.encoder.WriteField(f) // a bytes.Buffer takes everything
-		}
-		if !k.deadline.IsZero() {
-			_ = c.encoder.WriteField(hpack.HeaderField{Name: "grpc-timeout", Value: encodeTimeout(time.Until(k.deadline))})
-		}
-		_ = c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: k.id, BlockFragment: c.block.Bytes(), EndHeaders: true})
-		if c.nextID > maxStreamID {
-			c.drain()
-		}
-		return true
+	if len(c.waiting) == 0 || int64(len(c.calls)) >= c.maxStreams {
+		return false
 	}
-	return false
+	k := c.waiting[0]
+	c.waiting = pop(c.waiting)
+	k.id = c.nextID
+	c.nextID += 2
+	c.calls[k.id] = k
+	c.sending = append(c.sending, k)
+	c.block.Reset()
+	for _, f := range c.fields {
+		_ = c.encoder.WriteField(f) // a bytes.Buffer takes everything
+	}
+	if !k.deadline.IsZero() {
+		_ = c.encoder.WriteField(hpack.HeaderField{Name: "grpc-timeout", Value: encodeTimeout(time.Until(k.deadline))})
+	}
+	_ = c.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: k.id, BlockFragment: c.block.Bytes(), EndHeaders: true})
+	if c.nextID > maxStreamID {
+		c.drain()
+	}
+	return true
 }
 
 // sendNext sends a frame of the call whose turn it is. It reports false when there is none, or the connection's window is closed.
@@ -147,9 +144,6 @@ func (c *conn) sendNext() bool {
 	for len(c.sending) > 0 && c.window > 0 {
 		k := c.sending[0]
 		c.sending = pop(c.sending)
-		if k.finished {
-			continue
-		}
 		n := min(int64(k.total-k.sent), c.window, c.streamWindow+k.window, maxFrame)
 		if n <= 0 {
 			k.stalled = true

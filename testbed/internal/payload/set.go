@@ -42,6 +42,16 @@ type offsets struct{ number, traceID, parent int }
 
 // NewSet makes the templates of a signal. The same seed gives the same requests.
 func NewSet(signal Signal, itemsPerRequest int, seed uint64) (*Set, error) {
+	return newTemplates(signal, itemsPerRequest, seed, false)
+}
+
+// NewNestedSet is NewSet with more for a Collector to keep than what measurements send: two resources of two scopes each, events, links,
+// exemplars, and values within values.
+func NewNestedSet(signal Signal, itemsPerRequest int, seed uint64) (*Set, error) {
+	return newTemplates(signal, itemsPerRequest, seed, true)
+}
+
+func newTemplates(signal Signal, itemsPerRequest int, seed uint64, nested bool) (*Set, error) {
 	if err := signal.Validate(); err != nil {
 		return nil, err
 	}
@@ -51,7 +61,7 @@ func NewSet(signal Signal, itemsPerRequest int, seed uint64) (*Set, error) {
 	s := &Set{signal: signal, itemsPerRequest: itemsPerRequest}
 	for i, size := 0, 0; i < minTemplates || i%services > 0 || size < repeatsAfter && i < maxTemplates; i++ {
 		rng := rand.New(rand.NewPCG(seed, uint64(i)))
-		body, err := marshal(signal, itemsPerRequest, i%services, rng)
+		body, err := marshal(signal, itemsPerRequest, i%services, rng, nested)
 		if err != nil {
 			return nil, fmt.Errorf("encode template %d: %w", i, err)
 		}
@@ -65,14 +75,14 @@ func NewSet(signal Signal, itemsPerRequest int, seed uint64) (*Set, error) {
 	return s, nil
 }
 
-func marshal(signal Signal, items, role int, rng *rand.Rand) ([]byte, error) {
+func marshal(signal Signal, items, role int, rng *rand.Rand, nested bool) ([]byte, error) {
 	switch signal {
 	case Traces:
-		return new(ptrace.ProtoMarshaler).MarshalTraces(newTraces(items, role, rng))
+		return new(ptrace.ProtoMarshaler).MarshalTraces(newTraces(items, role, rng, nested))
 	case Metrics:
-		return new(pmetric.ProtoMarshaler).MarshalMetrics(newMetrics(items, role, rng))
+		return new(pmetric.ProtoMarshaler).MarshalMetrics(newMetrics(items, role, rng, nested))
 	default:
-		return new(plog.ProtoMarshaler).MarshalLogs(newLogs(items, role, rng))
+		return new(plog.ProtoMarshaler).MarshalLogs(newLogs(items, role, rng, nested))
 	}
 }
 

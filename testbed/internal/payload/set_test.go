@@ -3,7 +3,6 @@ package payload
 import (
 	"bytes"
 	"compress/gzip"
-	"fmt"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -20,11 +19,17 @@ func newSet(t testing.TB, signal Signal, n int) *Set {
 	return s
 }
 
+func nestedSet(t testing.TB, signal Signal, n int) *Set {
+	t.Helper()
+	s, err := NewNestedSet(signal, n, 1)
+	require.NoError(t, err)
+	return s
+}
+
 func TestEveryItemOfARequestHasItsNumberAndContent(t *testing.T) {
 	for _, signal := range Signals {
 		for _, n := range []int{1, 7, 100} {
-			t.Run(fmt.Sprintf("%s/%d", signal, n), func(t *testing.T) {
-				s := newSet(t, signal, n)
+			for _, s := range []*Set{newSet(t, signal, n), nestedSet(t, signal, n)} {
 				for _, seq := range []uint64{0, 1, 2, 3, 13, 1_000_000} {
 					body := s.AppendRequest(nil, seq)
 					assert.Len(t, body, s.Size(seq))
@@ -39,9 +44,9 @@ func TestEveryItemOfARequestHasItsNumberAndContent(t *testing.T) {
 						assert.Equal(t, Item{Number: next, Checksum: s.Checksum(next), TraceKept: true}, item)
 						next++
 					}))
-					assert.Equal(t, (seq+1)*uint64(n), next)
+					assert.Equal(t, (seq+1)*uint64(n), next, "%s/%d", signal, n)
 				}
-			})
+			}
 		}
 	}
 }
@@ -79,6 +84,35 @@ func TestAChangedByteOfContentChangesTheChecksum(t *testing.T) {
 		}))
 		assert.Equal(t, 1, wrong, signal)
 	}
+}
+
+// What a Collector must keep together is in the checksum of every item: a join that gives spans another's resource or scope is seen.
+func TestAnotherResourceOrScopeIsSeen(t *testing.T) {
+	s := nestedSet(t, Traces, 8)
+	wrong := func(spoil func(ptrace.Traces)) (numbers []uint64) {
+		td, err := new(ptrace.ProtoUnmarshaler).UnmarshalTraces(s.AppendRequest(nil, 0))
+		require.NoError(t, err)
+		spoil(td)
+		body, err := new(ptrace.ProtoMarshaler).MarshalTraces(td)
+		require.NoError(t, err)
+		require.NoError(t, s.Items(body, func(item Item) {
+			if item.Checksum != s.Checksum(item.Number) {
+				numbers = append(numbers, item.Number)
+			}
+		}))
+		return numbers
+	}
+	assert.Empty(t, wrong(func(ptrace.Traces) {}))
+	assert.Equal(t, []uint64{4, 5, 6, 7}, wrong(func(td ptrace.Traces) {
+		td.ResourceSpans().At(0).Resource().CopyTo(td.ResourceSpans().At(1).Resource())
+	}))
+	assert.Equal(t, []uint64{2, 3}, wrong(func(td ptrace.Traces) {
+		scopes := td.ResourceSpans().At(0).ScopeSpans()
+		scopes.At(0).Scope().CopyTo(scopes.At(1).Scope())
+	}))
+	first := func(td ptrace.Traces) ptrace.Span { return td.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0) }
+	assert.Equal(t, []uint64{0}, wrong(func(td ptrace.Traces) { first(td).Events().RemoveIf(func(ptrace.SpanEvent) bool { return true }) }))
+	assert.Equal(t, []uint64{0}, wrong(func(td ptrace.Traces) { first(td).Links().At(0).SetSpanID([8]byte{}) }))
 }
 
 func TestALostParentIsSeen(t *testing.T) {

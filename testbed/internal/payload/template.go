@@ -31,87 +31,129 @@ func fillResource(res pcommon.Resource, role int, rng *rand.Rand) {
 	attrs.PutStr("telemetry.sdk.language", "go")
 }
 
-func fillScope(scope pcommon.InstrumentationScope) {
-	scope.SetName("go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp")
+var scopeNames = []string{
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp", "go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc",
+}
+
+func fillScope(scope pcommon.InstrumentationScope, index int) {
+	scope.SetName(scopeNames[index])
 	scope.SetVersion("0.63.0")
+}
+
+// spread says how many items each scope of each resource has: all items in one, or nested, in two resources of two scopes each.
+func spread(items int, nested bool) [][]int {
+	if !nested {
+		return [][]int{{items}}
+	}
+	half, rest := items/2, items-items/2
+	return [][]int{{half / 2, half - half/2}, {rest / 2, rest - rest/2}}
 }
 
 func pick[T any](rng *rand.Rand, from []T) T { return from[rng.IntN(len(from))] }
 
 // newTraces fills every field that Encode will overwrite with a value that is not zero: pdata does not write zeros.
-func newTraces(items, role int, rng *rand.Rand) ptrace.Traces {
+func newTraces(items, role int, rng *rand.Rand, nested bool) ptrace.Traces {
 	td := ptrace.NewTraces()
-	rs := td.ResourceSpans().AppendEmpty()
-	fillResource(rs.Resource(), role, rng)
-	ss := rs.ScopeSpans().AppendEmpty()
-	fillScope(ss.Scope())
-	for range items {
-		s := ss.Spans().AppendEmpty()
-		s.SetTraceID(pcommon.TraceID{1})
-		s.SetSpanID(pcommon.SpanID{1})
-		if role > 0 {
-			s.SetParentSpanID(pcommon.SpanID{1})
+	for _, scopes := range spread(items, nested) {
+		rs := td.ResourceSpans().AppendEmpty()
+		fillResource(rs.Resource(), role, rng)
+		for i, spans := range scopes {
+			ss := rs.ScopeSpans().AppendEmpty()
+			fillScope(ss.Scope(), i)
+			for range spans {
+				s := ss.Spans().AppendEmpty()
+				fillSpan(s, role, rng)
+				if nested {
+					nestSpan(s, rng)
+				}
+			}
 		}
-		method, route := pick(rng, methods), pick(rng, routes)
-		start := uint64(timeBase) + rng.Uint64N(60e9)
-		s.SetName(method + " " + route)
-		s.SetKind(ptrace.SpanKindServer)
-		s.SetFlags(0x101)
-		s.SetStartTimestamp(pcommon.Timestamp(start))
-		s.SetEndTimestamp(pcommon.Timestamp(start + rng.Uint64N(80e6)))
-		attrs := s.Attributes()
-		attrs.PutStr("http.request.method", method)
-		attrs.PutStr("http.route", route)
-		attrs.PutStr("url.path", fmt.Sprintf("/api/v1/orders/%d", rng.IntN(1_000_000)))
-		attrs.PutStr("url.scheme", "https")
-		attrs.PutStr("server.address", "shop.example.com")
-		attrs.PutInt("server.port", 443)
-		attrs.PutInt("http.response.status_code", pick(rng, statusCodes))
-		attrs.PutStr("user_agent.original", pick(rng, agents))
-		attrs.PutStr("client.address", fmt.Sprintf("203.0.113.%d", rng.IntN(256)))
-		attrs.PutStr("network.protocol.version", "1.1")
-		attrs.PutStr("session.id", fmt.Sprintf("%08x", rng.Uint32N(5000)))
-		attrs.PutBool("cache.hit", rng.IntN(4) == 0)
 	}
 	return td
 }
 
-func newLogs(items, role int, rng *rand.Rand) plog.Logs {
+func fillSpan(s ptrace.Span, role int, rng *rand.Rand) {
+	s.SetTraceID(pcommon.TraceID{1})
+	s.SetSpanID(pcommon.SpanID{1})
+	if role > 0 {
+		s.SetParentSpanID(pcommon.SpanID{1})
+	}
+	method, route := pick(rng, methods), pick(rng, routes)
+	start := uint64(timeBase) + rng.Uint64N(60e9)
+	s.SetName(method + " " + route)
+	s.SetKind(ptrace.SpanKindServer)
+	s.SetFlags(0x101)
+	s.SetStartTimestamp(pcommon.Timestamp(start))
+	s.SetEndTimestamp(pcommon.Timestamp(start + rng.Uint64N(80e6)))
+	attrs := s.Attributes()
+	attrs.PutStr("http.request.method", method)
+	attrs.PutStr("http.route", route)
+	attrs.PutStr("url.path", fmt.Sprintf("/api/v1/orders/%d", rng.IntN(1_000_000)))
+	attrs.PutStr("url.scheme", "https")
+	attrs.PutStr("server.address", "shop.example.com")
+	attrs.PutInt("server.port", 443)
+	attrs.PutInt("http.response.status_code", pick(rng, statusCodes))
+	attrs.PutStr("user_agent.original", pick(rng, agents))
+	attrs.PutStr("client.address", fmt.Sprintf("203.0.113.%d", rng.IntN(256)))
+	attrs.PutStr("network.protocol.version", "1.1")
+	attrs.PutStr("session.id", fmt.Sprintf("%08x", rng.Uint32N(5000)))
+	attrs.PutBool("cache.hit", rng.IntN(4) == 0)
+}
+
+func newLogs(items, role int, rng *rand.Rand, nested bool) plog.Logs {
 	ld := plog.NewLogs()
-	rl := ld.ResourceLogs().AppendEmpty()
-	fillResource(rl.Resource(), role, rng)
-	sl := rl.ScopeLogs().AppendEmpty()
-	fillScope(sl.Scope())
-	for range items {
-		r := sl.LogRecords().AppendEmpty()
-		r.SetTimestamp(1)
-		r.SetSeverityNumber(pick(rng, severities))
-		r.SetSeverityText(r.SeverityNumber().String())
-		r.Body().SetStr(fmt.Sprintf("%s %s answered %d in %d ms for customer %d", pick(rng, methods), pick(rng, routes),
-			pick(rng, statusCodes), rng.IntN(400), rng.IntN(50_000)))
-		attrs := r.Attributes()
-		attrs.PutStr("event.name", "http.server.request")
-		attrs.PutStr("code.file.path", "/src/internal/handlers/orders.go")
-		attrs.PutInt("code.line.number", int64(rng.IntN(500)))
-		attrs.PutStr("code.function.name", "handlers.(*Orders).ServeHTTP")
-		attrs.PutStr("thread.name", fmt.Sprintf("worker-%d", rng.IntN(16)))
-		attrs.PutStr("user_agent.original", pick(rng, agents))
+	for _, scopes := range spread(items, nested) {
+		rl := ld.ResourceLogs().AppendEmpty()
+		fillResource(rl.Resource(), role, rng)
+		for i, records := range scopes {
+			sl := rl.ScopeLogs().AppendEmpty()
+			fillScope(sl.Scope(), i)
+			for range records {
+				r := sl.LogRecords().AppendEmpty()
+				fillRecord(r, rng)
+				if nested {
+					nestValues(r.Attributes(), rng)
+				}
+			}
+		}
 	}
 	return ld
+}
+
+func fillRecord(r plog.LogRecord, rng *rand.Rand) {
+	r.SetTimestamp(1)
+	r.SetSeverityNumber(pick(rng, severities))
+	r.SetSeverityText(r.SeverityNumber().String())
+	r.Body().SetStr(fmt.Sprintf("%s %s answered %d in %d ms for customer %d", pick(rng, methods), pick(rng, routes),
+		pick(rng, statusCodes), rng.IntN(400), rng.IntN(50_000)))
+	attrs := r.Attributes()
+	attrs.PutStr("event.name", "http.server.request")
+	attrs.PutStr("code.file.path", "/src/internal/handlers/orders.go")
+	attrs.PutInt("code.line.number", int64(rng.IntN(500)))
+	attrs.PutStr("code.function.name", "handlers.(*Orders).ServeHTTP")
+	attrs.PutStr("thread.name", fmt.Sprintf("worker-%d", rng.IntN(16)))
+	attrs.PutStr("user_agent.original", pick(rng, agents))
 }
 
 // pointsPerMetric is how many series of one metric a request carries, as a scrape or an SDK's export does.
 const pointsPerMetric = 5
 
-func newMetrics(items, role int, rng *rand.Rand) pmetric.Metrics {
+func newMetrics(items, role int, rng *rand.Rand, nested bool) pmetric.Metrics {
 	md := pmetric.NewMetrics()
-	rm := md.ResourceMetrics().AppendEmpty()
-	fillResource(rm.Resource(), role, rng)
-	sm := rm.ScopeMetrics().AppendEmpty()
-	fillScope(sm.Scope())
-	for done := 0; done < items; done += pointsPerMetric {
-		m := sm.Metrics().AppendEmpty()
-		fillMetric(m, done/pointsPerMetric, min(pointsPerMetric, items-done), rng)
+	for _, scopes := range spread(items, nested) {
+		rm := md.ResourceMetrics().AppendEmpty()
+		fillResource(rm.Resource(), role, rng)
+		for i, points := range scopes {
+			sm := rm.ScopeMetrics().AppendEmpty()
+			fillScope(sm.Scope(), i)
+			for done := 0; done < points; done += pointsPerMetric {
+				m := sm.Metrics().AppendEmpty()
+				fillMetric(m, done/pointsPerMetric, min(pointsPerMetric, points-done), rng)
+				if nested {
+					nestMetric(m, rng)
+				}
+			}
+		}
 	}
 	return md
 }

@@ -39,11 +39,14 @@ type Process struct {
 	log      *os.File
 	// patience is how long the end may take that SIGKILL brings.
 	patience time.Duration
+	// reloadTimeout is what a reload may take.
+	reloadTimeout time.Duration
 
 	mu     sync.Mutex // guards what is below
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when the current child has ended; err is set before
+	exited chan struct{} // closed when the current child has ended; err and spent are set before
 	err    error
+	spent  time.Duration // CPU time of the children that have ended
 }
 
 // startTimeout is how long a child may take until it accepts connections.
@@ -62,7 +65,7 @@ func Start(settings Settings) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{settings: settings, patience: killTimeout}
+	p := &Process{settings: settings, patience: killTimeout, reloadTimeout: startTimeout}
 	replace := strings.NewReplacer("{config}", config, "{dir}", settings.Dir)
 	if settings.CPU >= 0 {
 		// Go cannot pin a child before it starts its threads; taskset does.
@@ -125,6 +128,7 @@ func (p *Process) Launch() error {
 		err = cmd.Wait()
 		p.mu.Lock()
 		p.err = err
+		p.spent += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 		p.mu.Unlock()
 		close(exited)
 	}()
@@ -139,10 +143,7 @@ func (p *Process) Launch() error {
 
 // WaitReady waits until the process accepts connections. One that does not is killed.
 func (p *Process) WaitReady() error {
-	p.mu.Lock()
-	exited := p.exited
-	p.mu.Unlock()
-	if err := p.waitReady(exited); err != nil {
+	if err := p.waitReady(p.Exited()); err != nil {
 		return errors.Join(err, p.Kill())
 	}
 	return nil
@@ -182,8 +183,12 @@ func (p *Process) PID() int {
 	return p.cmd.Process.Pid
 }
 
-// Reload sends the signal that makes a Collector read its configuration again.
-func (p *Process) Reload() error { return syscall.Kill(p.PID(), syscall.SIGHUP) }
+// Spent is the CPU time, user and system, of the children that have ended: /proc knows them no more.
+func (p *Process) Spent() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.spent
+}
 
 // Kill ends the process and its group at once, as a crash would, and waits for its end, though not for ever.
 func (p *Process) Kill() error {
@@ -238,15 +243,19 @@ func (p *Process) exitError() error {
 
 // Running tells whether the child lives.
 func (p *Process) Running() bool {
-	p.mu.Lock()
-	exited := p.exited
-	p.mu.Unlock()
 	select {
-	case <-exited:
+	case <-p.Exited():
 		return false
 	default:
 		return true
 	}
+}
+
+// Exited is closed when the child that runs now, or ran last, has ended. A later child has another channel.
+func (p *Process) Exited() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exited
 }
 
 // Close gives the log file back. The process must have ended.

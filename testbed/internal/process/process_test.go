@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
@@ -33,15 +34,25 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	go func() {
+	serve := func(l net.Listener) {
 		for {
-			if c, err := l.Accept(); err == nil {
-				_ = c.Close()
+			c, err := l.Accept()
+			if err != nil {
+				return
 			}
+			_ = c.Close()
 		}
-	}()
+	}
+	go serve(l)
 	for s := range signals {
 		fmt.Println(s)
+		if s == syscall.SIGHUP && os.Getenv("TESTBED_CHILD") != "stubborn" {
+			_ = l.Close()
+			if l, err = net.Listen("tcp", os.Getenv("TESTBED_ADDRESS")); err != nil {
+				panic(err)
+			}
+			go serve(l)
+		}
 		if s == syscall.SIGTERM && os.Getenv("TESTBED_CHILD") != "stubborn" {
 			os.Exit(0)
 		}
@@ -113,10 +124,31 @@ func TestAKilledProcessStartsAgain(t *testing.T) {
 	assert.True(t, p.Running())
 }
 
-func TestReloadSendsTheSignal(t *testing.T) {
+func TestWhatEndedProcessesTookAddsUp(t *testing.T) {
+	p := start(t, "serve")
+	assert.Zero(t, p.Spent())
+	require.NoError(t, p.Kill())
+	once := p.Spent()
+	assert.Positive(t, once)
+	require.NoError(t, p.Restart())
+	assert.Equal(t, once, p.Spent())
+	require.NoError(t, p.Kill())
+	assert.Greater(t, p.Spent(), once)
+}
+
+func TestReloadIsDoneWhenTheProcessListensAnew(t *testing.T) {
 	p := start(t, "serve")
 	require.NoError(t, p.Reload())
-	require.Eventually(t, func() bool { return p.lastWords() == "hangup\n" }, 10*time.Second, time.Millisecond)
+	assert.Equal(t, "hangup\n", p.lastWords())
+	require.NoError(t, p.Reload())
+}
+
+func TestAReloadThatDoesNotTakePlaceIsAnError(t *testing.T) {
+	p := start(t, "stubborn")
+	p.reloadTimeout = 50 * time.Millisecond
+	require.EqualError(t, p.Reload(), "the process did not listen anew within 50ms of SIGHUP")
+	require.NoError(t, p.Kill())
+	require.ErrorContains(t, p.Reload(), "nobody listens on 127.0.0.1:")
 }
 
 func TestAProcessCanBePinned(t *testing.T) {
@@ -192,4 +224,23 @@ func TestAFailureAtStartShowsTheLastWords(t *testing.T) {
 	missing.Config = "/no/such/file"
 	_, err = Start(missing)
 	require.ErrorContains(t, err, "read the configuration")
+}
+
+// The kernel ends the child with this process, and not the child's children.
+func TestNginxIsOneProcess(t *testing.T) {
+	path, err := exec.LookPath("nginx")
+	if err != nil {
+		t.Skip("needs nginx")
+	}
+	s := settings(t, "")
+	s.Config = filepath.Join("..", "..", "peers", "nginx.conf")
+	s.Command = []string{path, "-c", "{config}", "-e", "stderr"}
+	s.Env = map[string]string{"TESTBED_STORAGE": t.TempDir(), "TESTBED_BACKEND": "127.0.0.1:1", "TESTBED_GRPC": s.Ready}
+	p, err := Start(s)
+	require.NoError(t, err)
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID(), p.PID()))
+	require.NoError(t, err)
+	assert.Empty(t, string(children))
+	require.NoError(t, p.Terminate(10*time.Second))
+	require.NoError(t, p.Close())
 }

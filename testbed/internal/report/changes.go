@@ -13,7 +13,7 @@ import (
 )
 
 // Changes writes what is clearly worse or better by more than tolerance from one result to the other; with all, every figure. It returns
-// how many figures are worse, faults included.
+// how many figures are worse, with faults and what was measured before only: nobody knows whether that still holds.
 func Changes(w io.Writer, before, after *result.Report, tolerance float64, all bool) (worse int, err error) {
 	b := bufio.NewWriter(w)
 	side(b, "before", before)
@@ -23,15 +23,16 @@ func Changes(w io.Writer, before, after *result.Report, tolerance float64, all b
 	}
 	c := result.Compare(before, after)
 	for _, name := range c.OnlyBefore {
-		fmt.Fprintln(b, "only before:", name)
+		fmt.Fprintln(b, "worse: only before:", name)
 	}
 	for _, name := range c.OnlyAfter {
 		fmt.Fprintln(b, "only after: ", name)
 	}
 	for _, fault := range c.Faults {
-		fmt.Fprintf(b, "worse: %s, %s: %s: %d, before %d\n", fault.Case, fault.Contender, fault.What, fault.After, fault.Before)
+		fmt.Fprintf(b, "worse: %s, %s: %s: %d in %d rounds, before %d in %d\n", fault.Case, fault.Contender, fault.What, fault.After, fault.AfterRounds,
+			fault.Before, fault.BeforeRounds)
 	}
-	worse, better := len(c.Faults), 0
+	worse, better := len(c.Faults)+len(c.OnlyBefore), 0
 	var rows [][]string
 	for i := range c.Changes {
 		change := &c.Changes[i]
@@ -54,8 +55,8 @@ func Changes(w io.Writer, before, after *result.Report, tolerance float64, all b
 		})
 	}
 	columns(b, append([][]string{{"case", "contender", "figure", "before", "after", "ratio", ""}}, rows...))
-	fmt.Fprintf(b, "%d figures: %d worse, %d better by more than %.0f %% and beyond what the rounds scatter\n", len(c.Changes)+len(c.Faults), worse,
-		better, tolerance*100)
+	fmt.Fprintf(b, "%d figures: %d worse, %d better by more than %.0f %% and beyond what the rounds scatter\n",
+		len(c.Changes)+len(c.Faults)+len(c.OnlyBefore), worse, better, tolerance*100)
 	return worse, b.Flush()
 }
 

@@ -53,6 +53,7 @@ func Goals(w io.Writer, benchmarks io.Reader, run *result.Report) error {
 	b.WriteString("- `go test -run '^$' -bench ThroughAdaptivebatch/none -cpu 1 -count 5 ./exporter/pooledotlp`\n\n" +
 		"Each figure is the median of the rounds, with its range. Per core means per second of CPU time. Resident memory counts the binary too.\n")
 	table(&b, []string{"Asked for", "Path", "Case", "Measured", "Holds"}, rows)
+	brokenList(&b, run)
 	_, err = io.WriteString(w, b.String())
 	return err
 }
@@ -129,9 +130,10 @@ func (s *sources) atRate() (rows [][]string) {
 			found := contender.SpreadOf(of)
 			measured := ranged(found, format)
 			if baseline := c.BaselineContender(); baseline != nil { // which tells a busy machine from a slow Collector
-				measured += "; " + baseline.Title + ": " + format(baseline.SpreadOf(of).Median)
+				typical := baseline.SpreadOf(of).Median
+				measured += "; " + baseline.Title + ": " + ranged(result.Spread{Median: typical, Min: typical, Max: typical}, format)
 			}
-			rows = append(rows, row(text, contender.Title, c.ID, measured, found.Median < goal))
+			rows = append(rows, row(text, contender.Title, c.ID, measured, found != result.Spread{} && found.Median < goal))
 		})
 	}
 	add(func(*result.Contender) (string, float64) {
@@ -164,8 +166,13 @@ func (s *sources) network() (rows [][]string) {
 		if c.Compression == "none" || without == 0 || c.ItemsPerRequest != 100 {
 			return
 		}
-		less := 1 - contender.Spread(result.Wire).Median/without
-		rows = append(rows, row("65 to 75 % less network", contender.Title, c.ID, fmt.Sprintf("%.0f %% less", 100*less), less >= goalNetwork))
+		found := contender.Spread(result.Wire)
+		less := 1 - found.Median/without
+		measured := noFigure
+		if found != (result.Spread{}) {
+			measured = fmt.Sprintf("%.0f %% less", 100*less)
+		}
+		rows = append(rows, row("65 to 75 % less network", contender.Title, c.ID, measured, measured != noFigure && less >= goalNetwork))
 	})
 	return rows
 }
@@ -179,14 +186,24 @@ func (s *sources) memory() (rows [][]string) {
 				return
 			}
 			ratio := result.Ratio(contender, baseline, result.Anonymous)
-			measured := fmt.Sprintf("%.0f %% less (%.0f to %.0f)", 100*(1-ratio.Median), 100*(1-ratio.Max), 100*(1-ratio.Min))
-			rows = append(rows, row("30 to 50 % less memory than the stock Collector", contender.Title, c.ID, measured, 1-ratio.Median >= goalLessMemory))
+			measured := noFigure
+			if ratio != (result.Spread{}) {
+				measured = fmt.Sprintf("%.0f %% less (%.0f to %.0f)", 100*(1-ratio.Median), 100*(1-ratio.Max), 100*(1-ratio.Min))
+			}
+			rows = append(rows, row("30 to 50 % less memory than the stock Collector", contender.Title, c.ID, measured,
+				measured != noFigure && 1-ratio.Median >= goalLessMemory))
 		})
 	}
 	return rows
 }
 
+// noFigure is what rounds that failed, or did not run, have measured.
+const noFigure = "no figure"
+
 func ranged(s result.Spread, format func(float64) string) string {
+	if s == (result.Spread{}) {
+		return noFigure
+	}
 	if s.Min == s.Max {
 		return format(s.Median)
 	}

@@ -49,12 +49,12 @@ func TestGoalsAreJudgedEachByItsOwnFigure(t *testing.T) {
 	for _, row := range []string{
 		"| more than 210,000 calls of one span a second and core, in process | decoded | ThroughAdaptivebatch/none/1_spans | 220,000 (200,000 to 230,000) | yes |",
 		"| decoded | ThroughAdaptivebatch/none/500_spans | 1.00 million | **no** |",
-		"| P99 below 15 ms at 15,000 items a second | the ours | resource-usage | 16ms; the stock-batch: 0s | **no** |",
-		"| the ours-bytes | resource-usage | 14ms; the stock-batch: 0s | yes |",
+		"| P99 below 15 ms at 15,000 items a second | the ours | resource-usage | 16ms; the stock-batch: no figure | **no** |",
+		"| the ours-bytes | resource-usage | 14ms; the stock-batch: no figure | yes |",
 		"| there, less than 100 MB of resident memory | the ours | resource-usage | 101 MB; the stock-batch: 50 MB | **no** |",
 		"| the ours-bytes | resource-usage | 99 MB; the stock-batch: 50 MB | yes |",
-		"| there, less than 12 % of a core | the ours | resource-usage | 13.0 %; the stock-batch: 0.0 % | **no** |",
-		"| there, less than 5 % of a core on the byte path | the ours-bytes | resource-usage | 4.9 %; the stock-batch: 0.0 % | yes |",
+		"| there, less than 12 % of a core | the ours | resource-usage | 13.0 %; the stock-batch: no figure | **no** |",
+		"| there, less than 5 % of a core on the byte path | the ours-bytes | resource-usage | 4.9 %; the stock-batch: no figure | yes |",
 		"| 65 to 75 % less network | the ours | cpu-per-item/traces/items=100/gzip | 64 % less | **no** |",
 		"| the ours-bytes | cpu-per-item/traces/items=100/gzip | 66 % less | yes |",
 		"| 30 to 50 % less memory than the stock Collector | the ours | cpu-per-item/traces/items=100/none | 29 % less (29 to 29) | **no** |",
@@ -65,4 +65,28 @@ func TestGoalsAreJudgedEachByItsOwnFigure(t *testing.T) {
 	assert.NotContains(t, b.String(), "| the stock-batch |")
 
 	require.ErrorContains(t, Goals(&b, strings.NewReader(""), &result.Report{}), "neither")
+}
+
+// A round that failed has measured nothing, which is less than any bound.
+func TestWhatFailedReachesNoGoal(t *testing.T) {
+	stock := one("stock-batch", result.Measurement{PeakAnonymous: 100 << 20, WireBytesPerItem: 100})
+	plain := one("ours", result.Measurement{PeakAnonymous: 10 << 20, WireBytesPerItem: 100})
+	failed := one("ours", result.Measurement{Fault: "ended by itself"})
+	var b bytes.Buffer
+	require.NoError(t, Goals(&b, strings.NewReader(""), &result.Report{Cases: []result.Case{
+		asked("resource-usage", "none", stock, failed), asked("cpu-per-item/traces/items=100/none", "none", stock, plain),
+		asked("cpu-per-item/traces/items=100/gzip", "gzip", stock, failed),
+	}}))
+	for _, row := range []string{
+		"| P99 below 15 ms at 15,000 items a second | the ours | resource-usage | no figure; the stock-batch: no figure | **no** |",
+		"| there, less than 100 MB of resident memory | the ours | resource-usage | no figure; the stock-batch: no figure | **no** |",
+		"| there, less than 12 % of a core | the ours | resource-usage | no figure; the stock-batch: no figure | **no** |",
+		"| 65 to 75 % less network | the ours | cpu-per-item/traces/items=100/gzip | no figure | **no** |",
+		"| 30 to 50 % less memory than the stock Collector | the ours | cpu-per-item/traces/items=100/gzip | no figure | **no** |",
+		"| 30 to 50 % less memory than the stock Collector | the ours | resource-usage | no figure | **no** |",
+	} {
+		assert.Contains(t, b.String(), row)
+	}
+	assert.Contains(t, b.String(), "## Limits that did not hold\n\n- resource-usage, ours, round 1: ended by itself\n")
+	assert.Equal(t, 1, strings.Count(b.String(), "| yes |"), b.String())
 }

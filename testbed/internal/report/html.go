@@ -16,14 +16,15 @@ var pageText string
 var page = template.Must(template.New("page").Parse(pageText))
 
 type pageData struct {
-	Title     string
-	Summaries []summary
-	Facts     []string
-	Commands  []string
-	Broken    []string
-	Cases     []pageCase
-	Colors    [colors]struct{}
-	Notes     int // the column of the costs that has sentences
+	Title       string
+	Explanation string
+	Summaries   []summary
+	Facts       []string
+	Commands    []string
+	Broken      []string
+	Cases       []pageCase
+	Colors      [colors]struct{}
+	Notes       int // the column of the costs that has sentences
 }
 
 // colors is how many the page defines; contenders beyond begin anew.
@@ -64,7 +65,7 @@ type key struct {
 // HTML writes one page that needs nothing else: tables, and plots of latency, throughput, memory and ratios.
 func HTML(w io.Writer, title string, r *result.Report) error {
 	data := pageData{
-		Title: title, Facts: facts(r), Commands: commands(r), Summaries: summaries(r), Broken: r.Broken(), Notes: len(costColumns) - 1,
+		Title: title, Explanation: explanation, Facts: facts(r), Commands: commands(r), Summaries: summaries(r), Broken: r.Broken(), Notes: len(costColumns) - 1,
 	}
 	colors := newPalette(r)
 	for i := range r.Cases {

@@ -2,6 +2,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/ledger"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/result"
 )
 
@@ -17,9 +19,7 @@ func Markdown(w io.Writer, title string, r *result.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n\n", title)
 	factList(&b, r)
-	b.WriteString("\nEach figure is the median of the rounds; a ratio is the median of the ratios of each round, with its range. Lost, duplicate\n" +
-		"and refused items are of all rounds together. CPU counts the Collector's user and system time; the driver is the\n" +
-		"generator and the backend together.\n")
+	fmt.Fprintf(&b, "\n%s\n", explanation)
 	for _, s := range summaries(r) {
 		fmt.Fprintf(&b, "\n## %s\n", s.Title)
 		table(&b, s.Columns, s.Rows)
@@ -27,14 +27,26 @@ func Markdown(w io.Writer, title string, r *result.Report) error {
 	for i := range r.Cases {
 		caseTable(&b, &r.Cases[i])
 	}
-	if broken := r.Broken(); len(broken) > 0 {
-		b.WriteString("\n## Limits that did not hold\n\n")
-		for _, line := range broken {
-			fmt.Fprintf(&b, "- %s\n", line)
-		}
-	}
+	brokenList(&b, r)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// explanation is what a reader needs to know of all figures.
+const explanation = "Each figure is the median of the rounds; a ratio is the median of the ratios of each round, with its range. Items sent, acknowledged,\n" +
+	"arrived, lost, duplicate and refused are of all rounds together. CPU counts the Collector's user and system time; the driver is the\n" +
+	"generator and the backend together. Latency is that of acknowledged requests only. Items, bytes, items per export and peaks of memory\n" +
+	"include the warm-up."
+
+func brokenList(b *strings.Builder, r *result.Report) {
+	broken := r.Broken()
+	if len(broken) == 0 {
+		return
+	}
+	b.WriteString("\n## Limits that did not hold\n\n")
+	for _, line := range broken {
+		fmt.Fprintf(b, "- %s\n", line)
+	}
 }
 
 func factList(b *strings.Builder, r *result.Report) {
@@ -51,9 +63,12 @@ func commands(r *result.Report) []string { return strings.Split(r.Command, "\n")
 
 // facts are where, when and of what the figures are.
 func facts(r *result.Report) []string {
+	when := r.Time.Format(time.DateTime + " MST")
+	if r.Until.After(r.Time) {
+		when += " to " + r.Until.Format(time.DateTime+" MST")
+	}
 	lines := []string{
-		fmt.Sprintf("%s, %d processors (%s), kernel %s, %s; garbage collection: %s", r.Time.Format(time.DateTime+" MST"),
-			r.Machine.CPUs, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Machine.GC),
+		fmt.Sprintf("%s, %d processors (%s), kernel %s, %s; garbage collection: %s", when, r.Machine.CPUs, r.Machine.CPU, r.Machine.Kernel, r.Machine.Go, r.Machine.GC),
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Programs)) {
 		lines = append(lines, fmt.Sprintf("%s: %s", name, r.Programs[name]))
@@ -73,7 +88,8 @@ var (
 		"Contender", "CPU s per million", "against the first", "Driver's CPU s per million", "Wire B/item", "Items/export", "Items/s", "Peak anonymous MiB", "Peak RSS MiB", "Notes",
 	}
 	deliveryColumns = []string{
-		"Contender", "Acknowledged means", "P50", "P95", "P99", "Max", "Mean", "Std. dev.", "Outliers", "Lost", "Duplicate", "Refused",
+		"Contender", "Acknowledged means", "P50", "P95", "P99", "Max", "Mean", "Std. dev.", "Outliers",
+		"Sent", "Acknowledged", "Arrived", "Lost", "Duplicate", "Refused",
 	}
 )
 
@@ -129,7 +145,7 @@ func deliveryRow(contender *result.Contender) []string {
 	latency := func(of func(*result.Latency) time.Duration) string {
 		return Duration(time.Duration(median(contender, func(m *result.Measurement) float64 { return float64(of(&m.Latency)) })))
 	}
-	lost, duplicates, refused := totals(contender)
+	all := totals(contender)
 	return []string{
 		contender.Title, contender.Durability,
 		latency(func(l *result.Latency) time.Duration { return l.P50 }),
@@ -139,18 +155,56 @@ func deliveryRow(contender *result.Contender) []string {
 		latency(func(l *result.Latency) time.Duration { return l.Mean }),
 		latency(func(l *result.Latency) time.Duration { return l.StdDev }),
 		fmt.Sprintf("%.2f %%", 100*median(contender, func(m *result.Measurement) float64 { return m.Latency.Outliers })),
-		fmt.Sprint(lost), fmt.Sprint(duplicates), fmt.Sprint(refused),
+		fmt.Sprint(all.Sent), fmt.Sprint(all.Acknowledged), fmt.Sprint(all.Received),
+		fmt.Sprint(all.Lost), fmt.Sprint(all.Duplicates), fmt.Sprint(all.Refused),
 	}
 }
 
-func totals(contender *result.Contender) (lost, duplicates, refused uint64) {
+// totals adds up what the table of delivery shows.
+func totals(contender *result.Contender) (all ledger.Counts) {
 	for i := range contender.Rounds {
 		counts := &contender.Rounds[i].Counts
-		lost += counts.Lost
-		duplicates += counts.Duplicates
-		refused += counts.Refused
+		all.Sent += counts.Sent
+		all.Acknowledged += counts.Acknowledged
+		all.Received += counts.Received
+		all.Lost += counts.Lost
+		all.Duplicates += counts.Duplicates
+		all.Refused += counts.Refused
 	}
-	return lost, duplicates, refused
+	return all
+}
+
+// Bounds of what failures take of a table: messages of HTTP clients hold addresses and are many.
+const (
+	maxFailures    = 3
+	maxFailureName = 40
+)
+
+// failures are the failed attempts of all rounds by their status, the most frequent first. It is empty where none failed.
+func failures(contender *result.Contender) string {
+	counts := map[string]uint64{}
+	for i := range contender.Rounds {
+		for status, n := range contender.Rounds[i].Errors {
+			counts[status] += n
+		}
+	}
+	statuses := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	var parts []string
+	for _, status := range statuses[:min(len(statuses), maxFailures)] {
+		name := []rune(oneLine(status))
+		parts = append(parts, fmt.Sprintf("%s %d", string(name[:min(len(name), maxFailureName)]), counts[status]))
+	}
+	if len(statuses) > maxFailures {
+		parts = append(parts, "others")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// oneLine makes a message fit into a table: its first line, without what divides cells.
+func oneLine(message string) string {
+	return strings.ReplaceAll(strings.SplitN(message, "\n", 2)[0], "|", "/")
 }
 
 // equalBytes is how far the bytes of two contenders may be apart for their CPU to compare.
@@ -191,11 +245,14 @@ func notes(c *result.Case, contender *result.Contender) string {
 			said[fmt.Sprintf("memory of the last quarter: %.2f of the second's", m.MemoryGrowth)] = true
 		}
 		if m.Fault != "" {
-			said["fault: "+strings.ReplaceAll(strings.SplitN(m.Fault, "\n", 2)[0], "|", "/")] = true
+			said["fault: "+oneLine(m.Fault)] = true
 		}
 		if len(m.Broken) > 0 {
 			said["limits broken"] = true
 		}
+	}
+	if failed := failures(contender); failed != "" {
+		said["failed attempts: "+failed] = true
 	}
 	if baseline := c.BaselineContender(); baseline != nil && baseline.Durability != contender.Durability {
 		said["not the first's durability"] = true

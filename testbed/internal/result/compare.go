@@ -12,7 +12,9 @@ type Metric struct {
 	Unit string
 	// HigherIsBetter is true for throughput only.
 	HigherIsBetter bool
-	Of             func(*Measurement) float64
+	// Least is the smallest difference that says something, of figures that may well be 0. 0 for the others, which are never 0 where measured.
+	Least float64
+	Of    func(*Measurement) float64
 }
 
 // The figures that limits and plots use by name.
@@ -37,6 +39,15 @@ var Metrics = []Metric{
 	P99,
 	{Name: "max", Unit: "max-ns", Of: func(m *Measurement) float64 { return float64(m.Latency.Max) }},
 }
+
+// shares are compared, too. As they may be 0, no ratio can be taken of them, and no table has them.
+var shares = []Metric{
+	{Name: "not acknowledged", Unit: "share", Least: 0.001, Of: func(m *Measurement) float64 { return share(m, m.Counts.Sent-m.Counts.Acknowledged) }},
+	{Name: "duplicates", Unit: "share", Least: 0.001, Of: func(m *Measurement) float64 { return share(m, m.Counts.Duplicates) }},
+}
+
+// share is of the items sent, NaN where there were none.
+func share(m *Measurement, items uint64) float64 { return float64(items) / float64(m.Counts.Sent) }
 
 // Spread is a figure's course over the rounds.
 type Spread struct{ Median, Min, Max float64 }
@@ -103,7 +114,9 @@ type Change struct {
 func (c *Change) Ratio() float64 { return c.After.Median / c.Before.Median }
 
 // Clear tells whether the two spreads do not overlap: a smaller change is noise as far as these rounds show.
-func (c *Change) Clear() bool { return c.After.Min > c.Before.Max || c.After.Max < c.Before.Min }
+func (c *Change) Clear() bool {
+	return (c.After.Min > c.Before.Max || c.After.Max < c.Before.Min) && math.Abs(c.After.Median-c.Before.Median) >= c.Metric.Least
+}
 
 // Worse tells whether the change is clear, and for the worse by more than tolerance (0.05 is 5 %).
 func (c *Change) Worse(tolerance float64) bool { return c.Clear() && c.costs() > 1+tolerance }
@@ -119,10 +132,11 @@ func (c *Change) costs() float64 {
 	return c.Ratio()
 }
 
-// Fault is something that one report has more of than the other, and none should have.
+// Fault is something that one report has more of for each round than the other, and none should have. The counts are of all rounds.
 type Fault struct {
-	Case, Contender, What string
-	Before, After         uint64
+	Case, Contender, What     string
+	Before, After             uint64
+	BeforeRounds, AfterRounds int
 }
 
 // Comparison is what two reports have in common, and what not.
@@ -130,7 +144,7 @@ type Comparison struct {
 	Changes []Change
 	// Faults are those that became more: items lost, changed or from nowhere, runs that failed.
 	Faults []Fault
-	// OnlyBefore and OnlyAfter name cases with their contenders that the other report lacks.
+	// OnlyBefore and OnlyAfter name cases with their contenders that the other report lacks, or did not get to run.
 	OnlyBefore, OnlyAfter []string
 }
 
@@ -145,11 +159,14 @@ func Compare(before, after *Report) Comparison {
 			c.OnlyAfter = append(c.OnlyAfter, name)
 			return
 		}
+		if len(contender.Rounds) == 0 {
+			return
+		}
 		matched[name] = true
 		c.add(id, old[name], contender)
 	})
 	before.each(func(id string, contender *Contender) {
-		if name := id + ", " + contender.Name; !matched[name] {
+		if name := id + ", " + contender.Name; !matched[name] && len(contender.Rounds) > 0 {
 			c.OnlyBefore = append(c.OnlyBefore, name)
 		}
 	})
@@ -171,14 +188,28 @@ func (c *Comparison) add(id string, before, after *Contender) {
 			c.Changes = append(c.Changes, change)
 		}
 	}
+	for _, metric := range shares {
+		change := Change{Case: id, Contender: after.Name, Metric: metric, Before: before.Spread(metric), After: after.Spread(metric)}
+		if before.delivers() && after.delivers() && change.Before.Median != change.After.Median {
+			c.Changes = append(c.Changes, change)
+		}
+	}
+	roundsBefore, roundsAfter := len(before.Rounds), len(after.Rounds)
 	for _, fault := range faults {
-		if had, has := before.total(fault.of), after.total(fault.of); has > had {
-			c.Faults = append(c.Faults, Fault{Case: id, Contender: after.Name, What: fault.what, Before: had, After: has})
+		if had, has := before.total(fault.of), after.total(fault.of); has*uint64(max(1, roundsBefore)) > had*uint64(roundsAfter) {
+			c.Faults = append(c.Faults, Fault{
+				Case: id, Contender: after.Name, What: fault.what, Before: had, After: has, BeforeRounds: roundsBefore, AfterRounds: roundsAfter,
+			})
 		}
 	}
 }
 
-// faults are counted over all rounds: whatever their number, none is noise.
+// delivers tells whether there is a round that shares can be taken of.
+func (c *Contender) delivers() bool {
+	return slices.ContainsFunc(c.Rounds, func(m Measurement) bool { return m.Fault == "" && m.Counts.Sent > 0 })
+}
+
+// faults are counted over all rounds: however few there are, none is noise.
 var faults = []struct {
 	what string
 	of   func(*Measurement) uint64

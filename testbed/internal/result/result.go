@@ -4,8 +4,10 @@ package result
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/ledger"
@@ -13,7 +15,9 @@ import (
 
 // Report is the outcome of one command. It is written as JSON and read again by compare and report.
 type Report struct {
+	// Time is when the run began. Of several put together, it is the first one's, and Until the last one's.
 	Time    time.Time `json:"time"`
+	Until   time.Time `json:"until,omitzero"`
 	Machine Machine   `json:"machine"`
 	Command string    `json:"command"`
 	// Programs maps the binaries to what they say of their version.
@@ -23,6 +27,8 @@ type Report struct {
 	Interrupted bool `json:"interrupted,omitempty"`
 	// Skipped says what could not run, and why.
 	Skipped []string `json:"skipped,omitempty"`
+	// Unheld are those of ours among them, whose limits nobody looked at.
+	Unheld []string `json:"unheld,omitempty"`
 }
 
 // Machine is where a run took place.
@@ -160,6 +166,37 @@ func GrowthOf(series []Sample) float64 {
 	return growth
 }
 
+// Add puts another run's cases into this report. It is an error where the two have not the same machine and the same versions: a report
+// names one of each.
+func (r *Report) Add(more *Report) error {
+	if r.Machine != more.Machine {
+		return fmt.Errorf("the runs are of different machines: %+v, and %+v", r.Machine, more.Machine)
+	}
+	for name, version := range more.Programs {
+		if known, ok := r.Programs[name]; ok && known != version {
+			return fmt.Errorf("the runs are of different versions of %s: %s, and %s", name, known, version)
+		}
+	}
+	if r.Programs == nil {
+		r.Programs = map[string]string{}
+	}
+	maps.Copy(r.Programs, more.Programs)
+	for _, at := range []time.Time{r.Time, more.Time, more.Until} {
+		if at.After(r.Until) {
+			r.Until = at
+		}
+	}
+	if more.Time.Before(r.Time) {
+		r.Time = more.Time
+	}
+	r.Command += "\n" + more.Command
+	r.Cases = append(r.Cases, more.Cases...)
+	r.Skipped = append(r.Skipped, more.Skipped...)
+	r.Unheld = append(r.Unheld, more.Unheld...)
+	r.Interrupted = r.Interrupted || more.Interrupted
+	return nil
+}
+
 // Write puts the report into a file.
 func (r *Report) Write(path string) error {
 	content, err := json.MarshalIndent(r, "", " ")
@@ -182,9 +219,9 @@ func Read(path string) (*Report, error) {
 	return r, nil
 }
 
-// Broken lists every limit that did not hold and every run that failed.
+// Broken lists every limit that did not hold or was not looked at, and every run that failed.
 func (r *Report) Broken() []string {
-	var broken []string
+	broken := slices.Clone(r.Unheld)
 	for _, c := range r.Cases {
 		for _, contender := range c.Contenders {
 			for round, m := range contender.Rounds {

@@ -64,7 +64,9 @@ func TestReportsAreComparedByCaseAndContender(t *testing.T) {
 	assert.InDelta(t, 1.5, c.Changes[0].Ratio(), 1e-9)
 	assert.Equal(t, "a", c.Changes[0].Case)
 	assert.Empty(t, c.OnlyAfter)
-	assert.Equal(t, Comparison{OnlyBefore: []string{"a, c", "a, other"}, OnlyAfter: []string{"b, c", "b, other"}},
+	assert.Equal(t, []string{"a, c"}, Compare(report("a", 2), &Report{Cases: []Case{{ID: "a", Contenders: []Contender{{Name: "c"}}}}}).OnlyBefore,
+		"interrupted before it ran")
+	assert.Equal(t, Comparison{OnlyBefore: []string{"a, c"}, OnlyAfter: []string{"b, c", "b, other"}},
 		Compare(report("a", 2), report("b", 3)))
 }
 
@@ -84,6 +86,43 @@ func TestWhatIsLostIsNeverNoise(t *testing.T) {
 		"a c: requests that could not be decoded 0 6", "a c: runs that failed 0 1",
 	}, all)
 	assert.Empty(t, Compare(report(good, bad), report(good, good)).Faults, "fewer are none")
+}
+
+func TestFaultsCountForEachRound(t *testing.T) {
+	report := func(rounds int, lost uint64) *Report {
+		c := Contender{Name: "c", Rounds: make([]Measurement, rounds)}
+		c.Rounds[0].Counts.Lost = lost
+		return &Report{Cases: []Case{{ID: "a", Contenders: []Contender{c}}}}
+	}
+	assert.Empty(t, Compare(report(1, 1), report(3, 3)).Faults)
+	assert.Equal(t, []Fault{{Case: "a", Contender: "c", What: "acknowledged items lost", Before: 3, After: 2, BeforeRounds: 3, AfterRounds: 1}},
+		Compare(report(3, 3), report(1, 2)).Faults)
+}
+
+func TestSharesAreCompared(t *testing.T) {
+	report := func(counts ...ledger.Counts) *Report {
+		c := Contender{Name: "c"}
+		for _, one := range counts {
+			c.Rounds = append(c.Rounds, Measurement{Counts: one})
+		}
+		return &Report{Cases: []Case{{ID: "a", Contenders: []Contender{c}}}}
+	}
+	worse := func(before, after *Report) (names []string) {
+		for _, change := range Compare(before, after).Changes {
+			if change.Worse(0.05) {
+				names = append(names, change.Metric.Name)
+			}
+			assert.False(t, change.Better(0.05))
+		}
+		return names
+	}
+	good := ledger.Counts{Sent: 1000, Acknowledged: 1000}
+	bad := ledger.Counts{Sent: 1000, Acknowledged: 900, Refused: 100, Duplicates: 20}
+	assert.Equal(t, []string{"not acknowledged", "duplicates"}, worse(report(good), report(bad)))
+	assert.Empty(t, worse(report(good, bad), report(bad)), "as bad as a round before")
+	hardly := ledger.Counts{Sent: 100_000, Acknowledged: 99_999, Duplicates: 1}
+	assert.Empty(t, worse(report(good), report(hardly)))
+	assert.Empty(t, worse(report(ledger.Counts{}), report(bad)), "nothing was sent that it could be a share of")
 }
 
 func TestLatencySummarizesAHistogram(t *testing.T) {
@@ -119,6 +158,29 @@ func TestAReportIsReadAsItWasWritten(t *testing.T) {
 	_, err = Read(path)
 	require.ErrorContains(t, err, "r.json")
 	require.Error(t, (&Report{Cases: []Case{{Contenders: []Contender{cpu(math.NaN())}}}}).Write(path), "JSON has no NaN")
+}
+
+func TestRunsOfOneMachineAndVersionAreOneReport(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC) }
+	first := func() *Report {
+		return &Report{Time: at(5), Machine: Machine{Kernel: "k"}, Command: "a", Programs: map[string]string{"p": "1"}, Cases: []Case{{ID: "a"}}}
+	}
+	second := &Report{
+		Time: at(7), Machine: Machine{Kernel: "k"}, Command: "b", Programs: map[string]string{"p": "1", "q": "2"}, Cases: []Case{{ID: "b"}},
+		Skipped: []string{"s"}, Unheld: []string{"u"}, Interrupted: true,
+	}
+	both := first()
+	require.NoError(t, both.Add(second))
+	assert.Equal(t, &Report{
+		Time: at(5), Until: at(7), Machine: Machine{Kernel: "k"}, Command: "a\nb", Programs: map[string]string{"p": "1", "q": "2"},
+		Cases: []Case{{ID: "a"}, {ID: "b"}}, Skipped: []string{"s"}, Unheld: []string{"u"}, Interrupted: true,
+	}, both)
+	earlier := first()
+	require.NoError(t, earlier.Add(&Report{Time: at(1), Machine: Machine{Kernel: "k"}}))
+	assert.Equal(t, []time.Time{at(1), at(5)}, []time.Time{earlier.Time, earlier.Until})
+
+	require.ErrorContains(t, first().Add(&Report{Machine: Machine{Kernel: "other"}}), "the runs are of different machines: ")
+	require.EqualError(t, first().Add(&Report{Machine: Machine{Kernel: "k"}, Programs: map[string]string{"p": "2"}}), "the runs are of different versions of p: 1, and 2")
 }
 
 func TestBrokenLimitsAndFaultsOfOursAreListed(t *testing.T) {

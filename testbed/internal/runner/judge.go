@@ -20,6 +20,9 @@ func judge(c *result.Case, first string, limits *scenario.Limits) {
 		}
 		for round := range contender.Rounds {
 			m := &contender.Rounds[round]
+			if m.Fault != "" && m.Counts.Sent == 0 {
+				continue // it never began, which says enough
+			}
 			m.Broken = append(correctness(m, limits), bounds(m, limits)...)
 		}
 		if len(contender.Rounds) == 0 {
@@ -27,9 +30,12 @@ func judge(c *result.Case, first string, limits *scenario.Limits) {
 		}
 		last := &contender.Rounds[len(contender.Rounds)-1]
 		switch {
-		case first != c.Baseline && limits.CPURatio+limits.MemoryRatio+limits.DriverRatio > 0:
+		case limits.CPURatio+limits.MemoryRatio+limits.DriverRatio == 0:
+		case first != c.Baseline:
 			last.Broken = append(last.Broken, fmt.Sprintf("the limits are shares of what %s takes, which did not run", first))
-		case contender.Name != c.Baseline:
+		case contender.Name == c.Baseline:
+			last.Broken = append(last.Broken, "the limits are shares of what another contender takes, which must come first")
+		default:
 			last.Broken = append(last.Broken, ratios(contender, baseline, limits)...)
 		}
 	}
@@ -56,9 +62,14 @@ func correctness(m *result.Measurement, limits *scenario.Limits) (broken []strin
 	return broken
 }
 
+// bounds holds a limit broken whose figure is missing: nobody knows whether it was kept.
 func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
-	atMost := func(found, limit float64, what string) {
-		if limit > 0 && found > limit {
+	atMost := func(known bool, found, limit float64, what string) {
+		switch {
+		case limit == 0:
+		case !known:
+			broken = append(broken, what+": cannot be told")
+		case found > limit:
 			broken = append(broken, fmt.Sprintf("%s: %.4g, at most %.4g", what, found, limit))
 		}
 	}
@@ -67,18 +78,20 @@ func bounds(m *result.Measurement, limits *scenario.Limits) (broken []string) {
 			broken = append(broken, fmt.Sprintf("%s: %.4g, at least %.4g", what, found, limit))
 		}
 	}
-	atMost(float64(m.PeakAnonymous)/mib, limits.AnonymousMiB, "peak anonymous memory in MiB")
-	atMost(float64(m.PeakRSS)/mib, limits.RSSMiB, "peak RSS in MiB")
-	atMost(m.MemoryGrowth, limits.MemoryGrowth, "anonymous memory of the last quarter against the second")
-	atMost(m.CPUCores, limits.CPUCores, "mean use of processors")
-	atMost(m.Latency.P99.Seconds(), limits.P99.Seconds(), "P99 in seconds")
+	atMost(m.PeakAnonymous > 0, float64(m.PeakAnonymous)/mib, limits.AnonymousMiB, "peak anonymous memory in MiB")
+	atMost(m.PeakRSS > 0, float64(m.PeakRSS)/mib, limits.RSSMiB, "peak RSS in MiB")
+	atMost(m.MemoryGrowth > 0, m.MemoryGrowth, limits.MemoryGrowth, "anonymous memory of the last quarter against the second")
+	// An idle Collector may take less than the hundredth of a second that the kernel counts.
+	atMost(m.Seconds > 0 && m.PeakRSS > 0, m.CPUCores, limits.CPUCores, "mean use of processors")
+	atMost(m.Latency.P99 > 0, m.Latency.P99.Seconds(), limits.P99.Seconds(), "P99 in seconds")
 	if limits.P99 > 0 && m.Behind {
 		broken = append(broken, "the generator fell behind its rate: the latencies are those of a lower load")
 	}
 	atLeast(m.Throughput, limits.Throughput, "throughput in items/s")
-	if m.Counts.Sent > 0 {
-		atLeast(float64(m.Counts.Acknowledged)/float64(m.Counts.Sent), limits.AcknowledgedRatio, "share of items acknowledged")
+	if m.Counts.Acknowledged == 0 {
+		return append(broken, "nothing was acknowledged")
 	}
+	atLeast(float64(m.Counts.Acknowledged)/float64(m.Counts.Sent), limits.AcknowledgedRatio, "share of items acknowledged")
 	return broken
 }
 

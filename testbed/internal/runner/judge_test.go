@@ -31,13 +31,13 @@ func TestLimitsHoldOrAreNamed(t *testing.T) {
 		CPURatio: 0.85, MemoryRatio: 0.7, DriverRatio: 0.34,
 	}
 	good := result.Measurement{
-		CPUPerMillion: 8, PeakAnonymous: 70 * mib, PeakRSS: 150 * mib, MemoryGrowth: 1.1, CPUCores: 0.5, Throughput: 1000,
+		CPUPerMillion: 8, PeakAnonymous: 70 * mib, PeakRSS: 150 * mib, Seconds: 1, MemoryGrowth: 1.1, CPUCores: 0.5, Throughput: 1000,
 		Latency: result.Latency{P99: time.Second}, Counts: ledger.Counts{Sent: 100, Acknowledged: 95, Duplicates: 1},
 	}
 	assert.Empty(t, judged(good, limits))
 	limits.DriverRatio = 0.32
 	bad := result.Measurement{
-		CPUPerMillion: 9, PeakAnonymous: 101 * mib, PeakRSS: 201 * mib, MemoryGrowth: 1.2, CPUCores: 1.1, Throughput: 999,
+		CPUPerMillion: 9, PeakAnonymous: 101 * mib, PeakRSS: 201 * mib, Seconds: 1, MemoryGrowth: 1.2, CPUCores: 1.1, Throughput: 999,
 		Latency: result.Latency{P99: 1100 * time.Millisecond},
 		Counts:  ledger.Counts{Sent: 100, Acknowledged: 80, Duplicates: 2, Lost: 1, Unknown: 2, Corrupted: 3, TraceLost: 4, Malformed: 5},
 	}
@@ -54,13 +54,35 @@ func TestLimitsHoldOrAreNamed(t *testing.T) {
 }
 
 func TestALatencyOfALowerLoadKeepsNoLimit(t *testing.T) {
-	behind := result.Measurement{Behind: true, Latency: result.Latency{P99: time.Millisecond}}
+	behind := result.Measurement{Behind: true, Latency: result.Latency{P99: time.Millisecond}, Counts: ledger.Counts{Sent: 1, Acknowledged: 1}}
 	assert.Empty(t, judged(behind, scenario.Limits{}))
 	assert.Equal(t, []string{"the generator fell behind its rate: the latencies are those of a lower load"}, judged(behind, scenario.Limits{P99: time.Second}))
 }
 
 func TestWithoutLimitsOnlyCorrectnessCounts(t *testing.T) {
-	bad := result.Measurement{CPUPerMillion: 1000, Counts: ledger.Counts{Sent: 10, Duplicates: 10, Lost: 1}}
+	bad := result.Measurement{CPUPerMillion: 1000, Counts: ledger.Counts{Sent: 10, Acknowledged: 1, Duplicates: 10, Lost: 1}}
 	assert.Equal(t, []string{"1 acknowledged items never arrived"}, judged(bad, scenario.Limits{}))
 	assert.Empty(t, judged(bad, scenario.Limits{LossAllowed: true}))
+}
+
+func TestALimitWithoutItsFigureIsBroken(t *testing.T) {
+	limits := scenario.Limits{AnonymousMiB: 1, RSSMiB: 1, MemoryGrowth: 1, CPUCores: 1, P99: time.Second}
+	acknowledged := result.Measurement{Counts: ledger.Counts{Sent: 1, Acknowledged: 1}}
+	assert.Equal(t, []string{
+		"peak anonymous memory in MiB: cannot be told", "peak RSS in MiB: cannot be told",
+		"anonymous memory of the last quarter against the second: cannot be told", "mean use of processors: cannot be told",
+		"P99 in seconds: cannot be told",
+	}, judged(acknowledged, limits))
+	assert.Empty(t, judged(acknowledged, scenario.Limits{}))
+	idle := acknowledged
+	idle.Seconds, idle.PeakRSS = 8, 1
+	assert.Empty(t, judged(idle, scenario.Limits{CPUCores: 1}), "less than the kernel counts")
+	assert.Empty(t, judged(result.Measurement{Fault: "did not start"}, limits), "the fault is reported, and says more")
+}
+
+func TestACollectorThatDeliversNothingIsNotGood(t *testing.T) {
+	nothing := []string{"nothing was acknowledged"}
+	assert.Equal(t, nothing, judged(result.Measurement{Counts: ledger.Counts{Sent: 10, Refused: 10}}, scenario.Limits{}))
+	assert.Equal(t, nothing, judged(result.Measurement{}, scenario.Limits{AcknowledgedRatio: 0.5}))
+	assert.Equal(t, nothing, judged(result.Measurement{Fault: "ended", Counts: ledger.Counts{Sent: 10}}, scenario.Limits{}))
 }

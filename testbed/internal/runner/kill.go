@@ -44,12 +44,19 @@ func (t *trial) killAfter(running context.Context, all []time.Duration) error {
 		case <-running.Done():
 			return errors.Join(fmt.Errorf("the load ended after %d of %d", i, len(all)), t.process.WaitReady())
 		}
-		if !t.process.Running() {
-			return fmt.Errorf("the Collector ended by itself after %d of %d", i, len(all))
-		}
-		if err := errors.Join(t.process.Kill(), t.process.Launch()); err != nil {
-			return err
+		if err := t.replace(); err != nil {
+			return fmt.Errorf("%w after %d of %d", err, i, len(all))
 		}
 	}
 	return t.process.WaitReady()
+}
+
+// replace kills the Collector and starts it again, ready or not.
+func (t *trial) replace() error {
+	t.replacing.Lock()
+	defer t.replacing.Unlock()
+	if !t.process.Running() {
+		return errEnded
+	}
+	return errors.Join(t.process.Kill(), t.process.Launch())
 }

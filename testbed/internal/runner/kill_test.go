@@ -57,6 +57,11 @@ func TestKillsThatAreNotDoneAreAFault(t *testing.T) {
 	cancel()
 	require.EqualError(t, killing.killAfter(ended, []time.Duration{time.Hour}), "the load ended after 0 of 1")
 	require.NoError(t, p.Kill())
+	assert.Positive(t, p.Spent())
+	assert.InDelta(t, p.Spent().Seconds(), usage(p).CPUSeconds, 1e-9, "what a killed process took counts")
 	require.EqualError(t, killing.killAfter(t.Context(), []time.Duration{0}), "the Collector ended by itself after 0 of 1")
+	for _, action := range []string{scenario.Kill, scenario.Restart, scenario.Reload} {
+		require.ErrorIs(t, killing.event(scenario.Event{Action: action}), errEnded, "an event does not hide a crash before it")
+	}
 	require.NoError(t, p.Close())
 }

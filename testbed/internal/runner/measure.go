@@ -38,16 +38,21 @@ type trial struct {
 	set       *payload.Set
 	ledger    *ledger.Ledger
 	sink      *sink.Sink
-	proxy     *netproxy.Proxy
+	proxies   []*netproxy.Proxy // before the backend's address for gRPC, and before that for HTTP
 	storage   *storage
 	process   *process.Process
 	unpin     func() error // nil where nothing is pinned
 	generator *generator.Generator
 	watch     watch
 
+	// replacing is held while an event ends the process and starts it again. No other lock is taken under it but the process's own.
+	replacing sync.Mutex
 	// events collects what a scenario's events found wrong; read after they have ended.
 	events []error
 }
+
+// errEnded is a Collector that nobody asked to end.
+var errEnded = errors.New("the Collector ended by itself")
 
 // measure runs one contender once. What was measured is returned with the error that ended it.
 func (r *Runner) measure(ctx context.Context, c *scenario.Case, contender scenario.Contender, round int) (result.Measurement, error) {
@@ -59,13 +64,18 @@ func (r *Runner) measure(ctx context.Context, c *scenario.Case, contender scenar
 	if err := t.start(); err != nil {
 		return result.Measurement{}, errors.Join(err, t.stop())
 	}
-	t.load(ctx)
-	drained := t.drain(ctx)
+	failed := t.load(ctx)
+	if failed == nil {
+		failed = t.drain(ctx)
+	}
+	if failed == nil && t.scenario.DiskMiB > 0 && t.storage != nil {
+		failed = t.watch.full()
+	}
 	began := time.Now()
 	stopped := t.stop()
 	m := t.measurement()
 	m.Shutdown = time.Since(began)
-	return m, errors.Join(append(t.events, drained, stopped)...)
+	return m, errors.Join(append(t.events, failed, stopped)...)
 }
 
 func (t *trial) start() error {
@@ -76,7 +86,11 @@ func (t *trial) start() error {
 			return err
 		}
 	}
-	if t.set, err = payload.NewSet(s.Signal, s.ItemsPerRequest, s.Seed); err != nil {
+	newSet := payload.NewSet
+	if s.Nested {
+		newSet = payload.NewNestedSet
+	}
+	if t.set, err = newSet(s.Signal, s.ItemsPerRequest, s.Seed); err != nil {
 		return err
 	}
 	t.ledger = ledger.New(s.ItemsPerRequest)
@@ -87,12 +101,16 @@ func (t *trial) start() error {
 	if err != nil {
 		return err
 	}
-	backend := t.sink.GRPCAddress()
+	backend := map[string]string{generator.GRPC: t.sink.GRPCAddress(), generator.HTTP: t.sink.HTTPAddress()}
 	if len(s.Network) > 0 {
-		if t.proxy, err = netproxy.Start(backend, s.Network); err != nil {
-			return err
+		for protocol, address := range backend {
+			proxy, err := netproxy.Start(address, s.Network)
+			if err != nil {
+				return err
+			}
+			t.proxies = append(t.proxies, proxy)
+			backend[protocol] = proxy.Address()
 		}
-		backend = t.proxy.Address()
 	}
 	address, err := t.startCollector(backend)
 	if err != nil {
@@ -105,14 +123,11 @@ func (t *trial) start() error {
 	return nil
 }
 
-// startCollector returns where the generator sends to.
-func (t *trial) startCollector(backend string) (string, error) {
+// startCollector returns where the generator sends to. backend has an address for each protocol.
+func (t *trial) startCollector(backend map[string]string) (string, error) {
 	s := &t.scenario.Scenario
 	if t.contender.Binary == "" {
-		if s.Protocol == generator.HTTP {
-			return t.sink.HTTPAddress(), nil
-		}
-		return backend, nil
+		return backend[s.Protocol], nil
 	}
 	command, err := t.contender.Command(t.runner.Programs)
 	if err != nil {
@@ -133,7 +148,7 @@ func (t *trial) startCollector(backend string) (string, error) {
 	env := map[string]string{
 		"TESTBED_GRPC": addresses[0], "TESTBED_HTTP": addresses[1],
 		"TESTBED_METRICS_PORT": addresses[2][strings.LastIndexByte(addresses[2], ':')+1:],
-		"TESTBED_BACKEND":      backend, "TESTBED_BACKEND_HTTP": t.sink.HTTPAddress(),
+		"TESTBED_BACKEND":      backend[generator.GRPC], "TESTBED_BACKEND_HTTP": backend[generator.HTTP],
 		"TESTBED_COMPRESSION": string(s.Compression), "TESTBED_STORAGE": t.storage.dir,
 	}
 	for name, value := range s.Env {
@@ -152,12 +167,16 @@ func (t *trial) startCollector(backend string) (string, error) {
 	return addresses[0], err
 }
 
-// load runs warm-up and load, with everything that the scenario has happen meanwhile.
-func (t *trial) load(ctx context.Context) {
+// load runs warm-up and load, with everything that the scenario has happen meanwhile. It ends early, with errEnded, when the Collector does.
+func (t *trial) load(ctx context.Context) error {
 	l := &t.scenario.Load
-	running, stop := context.WithTimeout(ctx, l.Warmup+l.Duration)
+	living, dead := context.WithCancelCause(ctx)
+	defer dead(nil)
+	running, stop := context.WithTimeout(living, l.Warmup+l.Duration)
 	defer stop()
+	sent := make(chan struct{})
 	var side sync.WaitGroup
+	side.Go(func() { t.guard(sent, dead) })
 	side.Go(func() { t.watch.run(running, t) })
 	side.Go(func() {
 		select {
@@ -166,32 +185,61 @@ func (t *trial) load(ctx context.Context) {
 			return
 		}
 		t.sink.Begin()
-		if t.proxy != nil {
-			t.proxy.Begin()
+		for _, proxy := range t.proxies {
+			proxy.Begin()
 		}
 		t.watch.begin(t)
-		t.generator.Measure(true)
+		t.generator.Begin()
 		side.Go(func() { t.runEvents(running) })
 		side.Go(func() { t.kill(running) })
 		<-running.Done()
 		t.watch.end(t)
-		t.generator.Measure(false)
+		t.generator.End()
 	})
-	t.generator.Run(ctx, running)
+	t.generator.Run(living, running)
+	close(sent)
 	side.Wait()
+	if errors.Is(context.Cause(living), errEnded) {
+		return errEnded
+	}
+	return nil
+}
+
+// guard reports a process that ends by itself until everything is sent: clients would try it in vain, as long as they may, with each of
+// their requests.
+func (t *trial) guard(sent <-chan struct{}, dead context.CancelCauseFunc) {
+	if t.process == nil {
+		return
+	}
+	for {
+		exited := t.process.Exited()
+		select {
+		case <-exited:
+		case <-sent:
+			return
+		}
+		t.replacing.Lock() // an event that ended it has started another one when it lets go
+		ended := t.process.Exited() == exited
+		t.replacing.Unlock()
+		if ended {
+			dead(errEnded)
+			return
+		}
+	}
 }
 
 // runEvents does to the Collector what the scenario says. An event that has begun is finished even when the load ends meanwhile.
 func (t *trial) runEvents(running context.Context) {
 	begun := time.Now()
 	for _, event := range t.scenario.Events {
+		if t.process == nil {
+			return
+		}
 		select {
 		case <-time.After(time.Until(begun.Add(event.At))):
 		case <-running.Done():
+			t.events = append(t.events, fmt.Errorf("%s: the load ended before it", event.Action))
 			return
-		}
-		if t.process == nil {
-			continue
 		}
 		if err := t.event(event); err != nil {
 			t.events = append(t.events, fmt.Errorf("%s: %w", event.Action, err))
@@ -200,6 +248,11 @@ func (t *trial) runEvents(running context.Context) {
 }
 
 func (t *trial) event(event scenario.Event) error {
+	t.replacing.Lock()
+	defer t.replacing.Unlock()
+	if !t.process.Running() {
+		return errEnded
+	}
 	switch event.Action {
 	case scenario.Reload:
 		return t.process.Reload()
@@ -227,7 +280,7 @@ func (t *trial) drain(ctx context.Context) error {
 			return nil
 		}
 		if t.process != nil && !t.process.Running() {
-			return errors.New("the Collector ended by itself")
+			return errEnded
 		}
 		select {
 		case <-poll.C:
@@ -248,8 +301,8 @@ func (t *trial) stop() error {
 	if t.process != nil {
 		errs = append(errs, t.process.Terminate(shutdownTimeout), t.process.Close())
 	}
-	if t.proxy != nil {
-		t.proxy.Shutdown()
+	for _, proxy := range t.proxies {
+		proxy.Shutdown()
 	}
 	if t.sink != nil {
 		errs = append(errs, t.sink.Shutdown())

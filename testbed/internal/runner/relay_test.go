@@ -20,10 +20,17 @@ import (
 // TestMain makes the test binary its own Collector: a relay that passes connections on to the backend.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "relay" {
-		if len(os.Args) > 3 {
+		copyTo := io.Copy
+		switch strings.Join(os.Args[3:], "") {
+		case "waste":
 			waste()
+		case "die":
+			copyTo = func(to io.Writer, from io.Reader) (int64, error) {
+				_, _ = io.CopyN(to, from, 100_000)
+				panic("nothing is left to give")
+			}
 		}
-		relay(os.Args[2])
+		relay(os.Args[2], copyTo)
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -40,7 +47,7 @@ func waste() {
 }
 
 // relay reads the addresses to listen on and to pass on to from its configuration, and ends on SIGTERM.
-func relay(config string) {
+func relay(config string, copyTo func(io.Writer, io.Reader) (int64, error)) {
 	content, err := os.ReadFile(config)
 	if err != nil {
 		panic(err)
@@ -49,22 +56,26 @@ func relay(config string) {
 	listen, backend := words[0], words[1]
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
-	go func() {
-		for s := range signals {
-			fmt.Println(s)
-			if s == syscall.SIGTERM {
-				os.Exit(0)
-			}
+	for {
+		l, err := net.Listen("tcp", listen)
+		if err != nil {
+			panic(err)
 		}
-	}()
-	l, err := net.Listen("tcp", listen)
-	if err != nil {
-		panic(err)
+		go serve(l, backend, copyTo)
+		s := <-signals
+		fmt.Println(s)
+		if s == syscall.SIGTERM {
+			os.Exit(0)
+		}
+		_ = l.Close() // and listen anew
 	}
+}
+
+func serve(l net.Listener, backend string, copyTo func(io.Writer, io.Reader) (int64, error)) {
 	for {
 		from, err := l.Accept()
 		if err != nil {
-			panic(err)
+			return
 		}
 		go func() {
 			defer from.Close()
@@ -74,7 +85,7 @@ func relay(config string) {
 			}
 			defer to.Close()
 			go func() { _, _ = io.Copy(from, to); _ = from.Close() }()
-			_, _ = io.Copy(to, from)
+			_, _ = copyTo(to, from)
 		}()
 	}
 }
@@ -91,12 +102,15 @@ func newRunner(t *testing.T) *Runner {
 	}
 	wasteful := contender("wasteful", "relay", grpcConfig)
 	wasteful.Args = append(wasteful.Args, "waste")
+	dying := contender("dying", "relay", grpcConfig)
+	dying.Args = append(dying.Args, "die")
 	return &Runner{
 		Dir: filepath.Join(dir, "runs"), Programs: map[string]string{"relay": os.Args[0]},
 		Contenders: map[string]scenario.Contender{
 			"relay":      contender("relay", "relay", grpcConfig),
 			"relay-http": contender("relay-http", "relay", httpConfig),
 			"wasteful":   wasteful,
+			"dying":      dying,
 			"absent":     contender("absent", "no-such-program", grpcConfig),
 			"broken":     contender("broken", "relay", filepath.Join(dir, "none")),
 			"direct":     {Name: "direct", Title: "direct", Ours: true},

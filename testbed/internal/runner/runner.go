@@ -39,8 +39,7 @@ func (r *Runner) Run(ctx context.Context, cases []scenario.Case) (report *result
 	report = &result.Report{Time: time.Now().UTC(), Machine: result.ThisMachine(), Programs: map[string]string{}}
 	var errs []error
 	for i := range cases {
-		c, skipped, err := r.runCase(ctx, &cases[i])
-		report.Skipped = append(report.Skipped, skipped...)
+		c, err := r.runCase(ctx, &cases[i], report)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", cases[i].ID, err))
 		}
@@ -55,16 +54,22 @@ func (r *Runner) Run(ctx context.Context, cases []scenario.Case) (report *result
 	return report, errors.Join(errs...)
 }
 
-func (r *Runner) runCase(ctx context.Context, c *scenario.Case) (done *result.Case, skipped []string, err error) {
+// runCase notes in report what it leaves out. Without anything that runs there is no case.
+func (r *Runner) runCase(ctx context.Context, c *scenario.Case, report *result.Report) (done *result.Case, err error) {
+	skip := func(reason string) { report.Skipped = append(report.Skipped, c.ID+": "+reason) }
 	contenders, missing, err := scenario.Resolve(c.Contenders, r.Contenders, r.Programs)
-	for _, reason := range missing {
-		skipped = append(skipped, c.ID+": "+reason)
+	for _, absent := range missing {
+		skip(absent.Reason.Error())
+		if absent.Ours {
+			report.Unheld = append(report.Unheld, fmt.Sprintf("%s, %s: did not run, so that its limits were not held: %v", c.ID, absent.Name, absent.Reason))
+		}
 	}
 	if err != nil || len(contenders) == 0 {
-		return nil, skipped, err
+		return nil, err
 	}
 	if c.Pin && runtime.NumCPU() <= driverCPU {
-		return nil, append(skipped, c.ID+": the Collector and the rest need a processor each"), nil
+		skip("the Collector and the rest need a processor each")
+		return nil, nil
 	}
 	done = &result.Case{
 		ID: c.ID, Description: c.Description, Signal: string(c.Signal), Protocol: c.Protocol, ItemsPerRequest: c.ItemsPerRequest,
@@ -84,19 +89,20 @@ func (r *Runner) runCase(ctx context.Context, c *scenario.Case) (done *result.Ca
 			}
 			m, err := r.measure(ctx, c, contenders[at], round)
 			if errors.Is(err, errNoDisk) {
-				return nil, append(skipped, c.ID+": "+err.Error()), nil
+				skip(err.Error())
+				return nil, nil
 			}
 			if err != nil && ctx.Err() == nil {
 				m.Fault = err.Error()
 			}
 			done.Contenders[at].Rounds = append(done.Contenders[at].Rounds, m)
 			if ctx.Err() != nil {
-				return done, skipped, nil
+				return done, nil
 			}
 		}
 	}
 	judge(done, c.Contenders[0], &c.Limits)
-	return done, skipped, nil
+	return done, nil
 }
 
 // Seconds is how long the cases take at least.

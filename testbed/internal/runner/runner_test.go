@@ -118,19 +118,36 @@ func TestHTTPGoesToItsOwnPort(t *testing.T) {
 	assert.Equal(t, m.Counts.Sent, m.Counts.Refused)
 }
 
+func TestTheNetworkIsBeforeTheBackendOfBothProtocols(t *testing.T) {
+	for _, protocol := range []string{generator.GRPC, generator.HTTP} {
+		m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+			s.Contenders, s.Protocol, s.Load.Mode = []string{"direct"}, protocol, generator.Closed
+			s.Network = []netproxy.Phase{{Delay: 30 * time.Millisecond}}
+		})))
+		assert.Greater(t, m.Latency.P50, 60*time.Millisecond, protocol)
+	}
+}
+
 func TestFaultsOfTheNetworkAndEventsAreSurvived(t *testing.T) {
 	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
 		s.Network = []netproxy.Phase{{At: 50 * time.Millisecond, Cut: true}}
 		s.Backend = []sink.Phase{{FailRatio: 0.2, FailCode: "UNAVAILABLE"}}
 		s.Events = []scenario.Event{
 			{At: 100 * time.Millisecond, Action: scenario.Reload}, {At: 150 * time.Millisecond, Action: scenario.Kill},
-			{At: 250 * time.Millisecond, Action: scenario.Restart}, {At: time.Hour, Action: scenario.Kill},
+			{At: 250 * time.Millisecond, Action: scenario.Restart},
 		}
 	})))
 	assert.Empty(t, m.Fault)
 	assert.Positive(t, m.Failures)
 	assert.Equal(t, m.Counts.Sent, m.Counts.Acknowledged)
 	assert.Zero(t, m.Counts.Lost)
+}
+
+func TestAnEventThatDoesNotHappenIsAFault(t *testing.T) {
+	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Events = []scenario.Event{{At: time.Hour, Action: scenario.Kill}}
+	})))
+	assert.Equal(t, "kill: the load ended before it", m.Fault)
 }
 
 func TestAnInterruptedRunGivesWhatItMeasured(t *testing.T) {
@@ -144,12 +161,32 @@ func TestAnInterruptedRunGivesWhatItMeasured(t *testing.T) {
 	assert.Positive(t, only(t, report).Counts.Received)
 }
 
+func TestACollectorThatDiesEndsItsTrial(t *testing.T) {
+	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) {
+		s.Contenders, s.Load.Duration, s.Load.Retry.MaxElapsed = []string{"dying"}, time.Hour, time.Hour
+	})))
+	assert.Contains(t, m.Fault, "the Collector ended by itself")
+	assert.Contains(t, m.Fault, "nothing is left to give", "its last words")
+}
+
 func TestWhatCannotStartIsAFault(t *testing.T) {
 	m := only(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"broken"} })))
 	assert.Contains(t, m.Fault, "read the configuration")
 	_, err := newRunner(t).Run(t.Context(), quick(func(s *scenario.Scenario) { s.Contenders = []string{"who"} }))
 	require.ErrorContains(t, err, `no contender is called "who"`)
-	assert.Empty(t, run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"absent"} })).Cases)
+}
+
+func TestOursThatIsAbsentHoldsNoLimit(t *testing.T) {
+	r := newRunner(t)
+	report := run(t, r, quick(func(s *scenario.Scenario) { s.Contenders = []string{"absent"} }))
+	assert.Empty(t, report.Cases)
+	require.Len(t, report.Broken(), 1)
+	assert.Contains(t, report.Broken()[0], "quick, absent: did not run, so that its limits were not held: contender absent: ")
+
+	theirs := r.Contenders["absent"]
+	theirs.Ours = false
+	r.Contenders["absent"] = theirs
+	assert.Empty(t, run(t, r, quick(func(s *scenario.Scenario) { s.Contenders = []string{"absent", "direct"} })).Broken())
 }
 
 func TestADiskOfItsOwnIsFullOrLeftOut(t *testing.T) {
@@ -158,7 +195,7 @@ func TestADiskOfItsOwnIsFullOrLeftOut(t *testing.T) {
 		assert.Contains(t, report.Skipped[0], "a disk of limited size needs")
 		return
 	}
-	assert.Empty(t, only(t, report).Fault)
+	assert.Equal(t, "0 % of the disk were used at most: it was never full", only(t, report).Fault)
 }
 
 // processors notes what this process may run on during a run.
@@ -220,6 +257,9 @@ func TestALimitThatCannotBeJudgedIsBroken(t *testing.T) {
 
 	report = run(t, newRunner(t), quick(func(s *scenario.Scenario) { s.Contenders = []string{"broken", "relay"}; ratio(s) }))
 	assert.Equal(t, []string{"CPU against broken: cannot be told"}, report.Cases[0].Contenders[1].Rounds[0].Broken)
+
+	report = run(t, newRunner(t), quick(ratio))
+	assert.Equal(t, []string{"the limits are shares of what another contender takes, which must come first"}, only(t, report).Broken)
 }
 
 func TestAGeneratorThatFallsBehindSaysSo(t *testing.T) {

@@ -2,9 +2,11 @@ package runner
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/process"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/resources"
 	"github.com/otelcol-adaptive/otelcol-adaptive/testbed/internal/result"
 )
@@ -20,13 +22,13 @@ type watch struct {
 	last          moment
 	peakRSS       uint64
 	peakAnonymous uint64
+	diskUsed      float64 // the largest share of the storage's disk
 }
 
 // moment is everything that only grows, at one time.
 type moment struct {
 	at           time.Time
-	usage        resources.Usage
-	pid          int
+	usage        resources.Usage // with the CPU of the processes that ended before
 	driver       float64
 	received     uint64
 	acknowledged uint64
@@ -38,11 +40,22 @@ func (t *trial) now() moment {
 		acknowledged: t.generator.Statistics().Acknowledged,
 	}
 	if t.process != nil {
-		m.pid = t.process.PID()
-		// Between a kill and the next start there is nothing to read.
-		m.usage, _ = resources.Read(m.pid)
+		m.usage = usage(t.process)
 	}
 	return m
+}
+
+// usage is that of the present process, and the CPU of those that ended before.
+func usage(p *process.Process) resources.Usage {
+	for {
+		spent := p.Spent()
+		// Between a kill and the next start there is nothing to read.
+		u, _ := resources.Read(p.PID())
+		if p.Spent() == spent { // or else the process ended meanwhile, and may be in both or in neither
+			u.CPUSeconds += spent.Seconds()
+			return u
+		}
+	}
 }
 
 func (w *watch) run(ctx context.Context, t *trial) {
@@ -51,8 +64,13 @@ func (w *watch) run(ctx context.Context, t *trial) {
 
 func (w *watch) take(t *trial) {
 	m := t.now()
+	used := 0.0
+	if t.storage != nil {
+		used = t.storage.used()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.diskUsed = max(w.diskUsed, used)
 	w.peakRSS = max(w.peakRSS, m.usage.RSS)
 	w.peakAnonymous = max(w.peakAnonymous, m.usage.Anonymous)
 	// What was looked at just before the measured time began, and gets here after, belongs to neither side of that border.
@@ -62,10 +80,8 @@ func (w *watch) take(t *trial) {
 	if seconds := m.at.Sub(w.last.at).Seconds(); !w.last.at.IsZero() && seconds > 0 {
 		sample := result.Sample{
 			At: m.at.Sub(w.begun.at), Received: float64(m.received-w.last.received) / seconds,
+			CPUCores:  max(0, m.usage.CPUSeconds-w.last.usage.CPUSeconds) / seconds,
 			Anonymous: m.usage.Anonymous, Pending: int64(m.acknowledged) - int64(m.received),
-		}
-		if m.pid == w.last.pid { // a new process counts from 0
-			sample.CPUCores = max(0, m.usage.CPUSeconds-w.last.usage.CPUSeconds) / seconds
 		}
 		if w.begun.at.IsZero() {
 			sample.At = m.at.Sub(w.last.at) // moved when the beginning is known
@@ -94,6 +110,19 @@ func (w *watch) end(t *trial) {
 	w.ended = m
 }
 
+// fullDisk is the share of a disk from which on a request finds no room, or the next one.
+const fullDisk = 0.9
+
+// full is an error where the disk was not: then nothing was seen of what a full one does.
+func (w *watch) full() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.diskUsed < fullDisk {
+		return fmt.Errorf("%.0f %% of the disk were used at most: it was never full", 100*w.diskUsed)
+	}
+	return nil
+}
+
 // busy is the use of a processor from which on it is the limit, leaving room for what the kernel takes.
 const busy = 0.9
 
@@ -116,9 +145,7 @@ func (t *trial) measurement() result.Measurement {
 	driver := w.ended.driver - w.begun.driver
 	m.Throughput = items / m.Seconds
 	m.DriverCores = driver / m.Seconds
-	if w.begun.pid == w.ended.pid {
-		m.CPUCores = (w.ended.usage.CPUSeconds - w.begun.usage.CPUSeconds) / m.Seconds
-	}
+	m.CPUCores = (w.ended.usage.CPUSeconds - w.begun.usage.CPUSeconds) / m.Seconds
 	if items > 0 {
 		m.CPUPerMillion = m.CPUCores * m.Seconds / items * 1e6
 		m.DriverCPUPerMillion = driver / items * 1e6

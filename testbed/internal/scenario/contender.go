@@ -66,8 +66,14 @@ func (c *Contender) Command(programs map[string]string) ([]string, error) {
 	return append([]string{path}, c.Args...), nil
 }
 
+// Absent is a contender whose program is not installed.
+type Absent struct {
+	Contender
+	Reason error
+}
+
 // Resolve finds the scenario's contenders. What is unknown is an error; what is not installed is left out, with the reason.
-func Resolve(names []string, all map[string]Contender, programs map[string]string) (found []Contender, missing []string, err error) {
+func Resolve(names []string, all map[string]Contender, programs map[string]string) (found []Contender, missing []Absent, err error) {
 	var errs []error
 	for _, name := range names {
 		c, ok := all[name]
@@ -78,7 +84,7 @@ func Resolve(names []string, all map[string]Contender, programs map[string]strin
 		}
 		if c.Binary != "" {
 			if _, err := c.Command(programs); err != nil {
-				missing = append(missing, err.Error())
+				missing = append(missing, Absent{Contender: c, Reason: err})
 				continue
 			}
 		}

@@ -50,6 +50,8 @@ type Scenario struct {
 	Kills int `yaml:"kills"`
 	// DiskMiB gives the persistent queue a disk of its own of this size. 0: a folder.
 	DiskMiB int `yaml:"disk_mib"`
+	// Nested gives requests more that must be kept: see payload.NewNestedSet.
+	Nested bool `yaml:"nested"`
 	// CheckContent has every item decoded and compared with what was sent.
 	CheckContent bool `yaml:"check_content"`
 	// Pin gives the Collector one processor and everything else another one.
@@ -178,11 +180,17 @@ func (s *Scenario) Validate() error {
 			bad("`events[%d].at` must be within `load.duration` (%s), found %s", i, s.Load.Duration, event.At)
 		}
 	}
+	phase := func(key string, i int, at time.Duration, err error) {
+		errs = append(errs, within(fmt.Sprintf("`%s[%d]`", key, i), err)...)
+		if at > 0 && at >= s.Load.Duration {
+			bad("`%s[%d].at` must be within `load.duration` (%s), found %s", key, i, s.Load.Duration, at)
+		}
+	}
 	for i := range s.Backend {
-		errs = append(errs, within(fmt.Sprintf("`backend[%d]`", i), s.Backend[i].Validate())...)
+		phase("backend", i, s.Backend[i].At, s.Backend[i].Validate())
 	}
 	for i := range s.Network {
-		errs = append(errs, within(fmt.Sprintf("`network[%d]`", i), s.Network[i].Validate())...)
+		phase("network", i, s.Network[i].At, s.Network[i].Validate())
 	}
 	errs = append(errs, s.Limits.validate())
 	for i := range s.cases() {

@@ -48,6 +48,7 @@ func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 		"limit.yaml": minimal + "load: {duration: 3s}\nevents: [{at: 3s, action: reload}]\n" +
 			"limits: {duplicates: -1, acknowledged_ratio: 1.5, cpu_ratio: -0.5, rss_mib: .nan}\n",
 		"endless.yaml": minimal + "load: {mode: open, rate: 1000000, duration: 1h}\n",
+		"late.yaml":    minimal + "load: {duration: 2s}\nbackend: [{at: 2s}]\nnetwork: [{}, {at: 7s}]\n",
 		"good.yaml":    minimal,
 	}))
 	for _, message := range []string{
@@ -59,7 +60,8 @@ func TestEveryFaultOfEveryFileIsReported(t *testing.T) {
 		"`kills` must not be negative, found -1", "at least a second for each of the `kills`, found 3s for 4", "`kills` and `events` exclude", "field limit not found",
 		"`events[0].at` must be within `load.duration` (3s), found 3s", "`load.duration`: 1h0m0s at this rate are 3.6e+09 items, and at most 1073741824", "`limits.duplicates` must not be negative, found -1",
 		"`limits.acknowledged_ratio` must be at most 1, found 1.5", "`limits.cpu_ratio` must not be negative, found -0.5",
-		"`limits.rss_mib` must not be negative, found NaN",
+		"`limits.rss_mib` must not be negative, found NaN", "late.yaml: `backend[0].at` must be within `load.duration` (2s), found 2s",
+		"`network[1].at` must be within `load.duration` (2s), found 7s",
 	} {
 		require.ErrorContains(t, err, message)
 	}
@@ -119,7 +121,8 @@ gone: {title: g, durability: d, binary: no-such-program, config: conf}
 	require.NoError(t, err)
 	require.Len(t, found, 2)
 	require.Len(t, missing, 1)
-	assert.Contains(t, missing[0], "contender gone")
+	assert.Equal(t, "gone", missing[0].Name)
+	require.ErrorContains(t, missing[0].Reason, "contender gone")
 	command, err := found[0].Command(map[string]string{"my-shell": "/bin/sh"})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"/bin/sh", "{config}"}, command)
@@ -193,4 +196,15 @@ func TestWhatShipsIsValid(t *testing.T) {
 		}
 	}
 	assert.Less(t, short, 4*time.Minute, "the short suite has five minutes, starts and drains included")
+}
+
+// What bounds memory or latency alone is kept by a Collector that delivers nothing.
+func TestWhatShipsBoundsWhatIsDelivered(t *testing.T) {
+	all, err := Load(filepath.Join("..", "..", "scenarios"))
+	require.NoError(t, err)
+	for i := range all {
+		if l := all[i].Limits; !all[i].matches("comparison") && !all[i].matches("pairs") {
+			assert.Positive(t, l.AcknowledgedRatio+l.Throughput+l.CPURatio, all[i].Name)
+		}
+	}
 }

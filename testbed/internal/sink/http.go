@@ -2,6 +2,8 @@ package sink
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -25,16 +27,31 @@ func (s *Sink) httpHandler() http.Handler {
 	return mux
 }
 
+// arriving knows whether a body ended because its connection did, which is the network's fault and not the sender's.
+type arriving struct {
+	from  io.Reader
+	broke bool
+}
+
+func (a *arriving) Read(b []byte) (int, error) {
+	n, err := a.from.Read(b)
+	a.broke = a.broke || err != nil && !errors.Is(err, io.EOF)
+	return n, err
+}
+
 func (s *Sink) post(w http.ResponseWriter, r *http.Request) {
 	body := bodies.Get().(*bytes.Buffer)
 	defer func() { body.Reset(); bodies.Put(body) }()
-	plain, err := otlp.Compression(r.Header.Get("Content-Encoding")).NewReader(r.Body)
+	arriving := &arriving{from: r.Body}
+	plain, err := otlp.Compression(r.Header.Get("Content-Encoding")).NewReader(arriving)
 	if err == nil {
 		defer plain.Close()
 		_, err = body.ReadFrom(plain)
 	}
 	if err != nil {
-		s.settings.Ledger.Malformed()
+		if !arriving.broke {
+			s.settings.Ledger.Malformed()
+		}
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}

@@ -55,7 +55,7 @@ var failCodes = map[string]struct {
 func (p *Phase) Validate() error {
 	var errs []error
 	ratio := func(key string, value float64) {
-		if value < 0 || value > 1 {
+		if !(value >= 0 && value <= 1) { // which NaN is not either
 			errs = append(errs, fmt.Errorf("`%s` must be between 0 and 1, found %v", key, value))
 		}
 	}
@@ -67,6 +67,9 @@ func (p *Phase) Validate() error {
 	}
 	if p.FailRatio > 0 && p.FailCode == "" {
 		errs = append(errs, errors.New("`fail_ratio` needs a `fail_code`"))
+	}
+	if p.FailRatio == 0 && (p.FailCode != "" || p.RetryAfter != 0) {
+		errs = append(errs, errors.New("`fail_code` and `retry_after` need a `fail_ratio`"))
 	}
 	for _, number := range []struct {
 		key   string

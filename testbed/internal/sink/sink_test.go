@@ -3,6 +3,10 @@ package sink_test
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"io"
+	"math"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -116,6 +120,22 @@ func TestAChangedItemIsCounted(t *testing.T) {
 	b.ledger.Sent(0)
 	require.NoError(t, b.grpcSend(t.Context(), body))
 	assert.EqualValues(t, 1, b.ledger.Count().Corrupted)
+}
+
+func TestARequestThatTheNetworkBreaksOffIsNotMalformed(t *testing.T) {
+	b := start(t, sink.Settings{})
+	for _, encoding := range []string{"identity", "gzip"} {
+		c, err := net.Dial("tcp", b.HTTPAddress())
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(c, "POST /v1/traces HTTP/1.1\r\nHost: backend\r\nContent-Encoding: %s\r\nContent-Length: 1000\r\n\r\n\x1f\x8b\x08", encoding)
+		require.NoError(t, err)
+		require.NoError(t, c.(*net.TCPConn).CloseWrite())
+		answer, err := io.ReadAll(c)
+		require.NoError(t, err)
+		assert.Contains(t, string(answer), "400 Bad Request")
+		require.NoError(t, c.Close())
+	}
+	assert.Zero(t, b.ledger.Count().Malformed)
 }
 
 func TestBrokenRequestsAreRefusedAndCounted(t *testing.T) {
@@ -259,4 +279,10 @@ func TestPhasesReportEveryFault(t *testing.T) {
 		require.ErrorContains(t, err, message)
 	}
 	require.ErrorContains(t, (&sink.Phase{FailRatio: 1}).Validate(), "needs a `fail_code`")
+	for _, never := range []sink.Phase{{FailCode: "UNAVAILABLE"}, {RetryAfter: time.Second}} {
+		require.ErrorContains(t, never.Validate(), "`fail_code` and `retry_after` need a `fail_ratio`")
+	}
+	err = (&sink.Phase{FailRatio: math.NaN(), FailCode: "UNAVAILABLE", ResetRatio: math.NaN()}).Validate()
+	require.ErrorContains(t, err, "`fail_ratio` must be between 0 and 1, found NaN")
+	require.ErrorContains(t, err, "`reset_ratio` must be between 0 and 1, found NaN")
 }
