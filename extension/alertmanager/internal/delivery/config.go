@@ -86,7 +86,7 @@ func Parse(raw map[string]any, file string) (*amconfig.Config, error) {
 		}
 	}
 	// Through YAML, as Alertmanager's types decode themselves from it, defaults included.
-	content, err := yaml.Marshal(raw)
+	content, err := yaml.Marshal(asWritten(raw))
 	if err != nil {
 		return nil, fmt.Errorf("`alertmanager`: %w", err)
 	}
