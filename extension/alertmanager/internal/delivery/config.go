@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +38,9 @@ type Config struct {
 	// Admit is called for every alert before it is stored and may change its end; Observe is called after it is stored. Both are
 	// called under the store's lock and must not call the delivery.
 	Admit, Observe func(*alert.Alert)
+	// BeforeNotify, if not nil, is called with a group's alerts before it is decided who is told of them, from many goroutines. It may call the
+	// delivery: what it takes from silences is not muted.
+	BeforeNotify func(context.Context, []*alert.Alert)
 	// NotificationTimeout bounds one attempt to notify; another may follow.
 	NotificationTimeout time.Duration
 	// Notified is called after every attempt to notify, from many goroutines.

@@ -132,13 +132,11 @@ func comment(why string) string {
 	return "acknowledged: " + why
 }
 
-// renew prolongs the silence of an acknowledgement that lasts until recovery.
+// renew prolongs the silence of an acknowledgement that lasts until recovery. The caller holds acting.
 func (t *Tracker) renew(ctx context.Context, incident *Incident, end time.Time) {
-	t.acting.Lock()
-	defer t.acting.Unlock()
-	now, common, err := t.find(incident.ID)
-	if err != nil || now.Acknowledgement != incident.Acknowledgement {
-		return // it has recovered, or has been acknowledged again
+	_, common, err := t.find(incident.ID)
+	if err != nil {
+		return // it has recovered
 	}
 	renewed := *incident.Acknowledgement
 	renewed.Silence, err = t.delivery.Silence(ctx, renewed.Silence, common, end, renewed.Who, comment(renewed.Why))

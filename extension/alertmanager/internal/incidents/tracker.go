@@ -59,6 +59,16 @@ type member struct {
 // base is what the alerts of the incident have in common.
 func (f *followed) base() model.LabelSet { return base(LabelSet(f.Incident.Labels)) }
 
+// ended says that all of its alerts are over.
+func (f *followed) ended(now time.Time) bool {
+	for _, m := range f.Alerts {
+		if m.EndsAt.IsZero() || m.EndsAt.After(now) {
+			return false
+		}
+	}
+	return true
+}
+
 // suppression keeps an alert resolved that somebody resolved by hand, until its rule clears or nobody reports it any more.
 type suppression struct {
 	At   time.Time `json:"at"`
@@ -84,7 +94,7 @@ type Tracker struct {
 	// writeFailures counts those of the state and of the history.
 	writeFailures int64
 
-	// acting is held by whoever acknowledges or renews an acknowledgement, before mu: a silence belongs to one of them.
+	// acting is held by whoever changes an acknowledgement and its silence, before mu: a silence belongs to one of them.
 	acting   sync.Mutex
 	delivery Delivery
 	pendings func() []events.Event
@@ -126,6 +136,7 @@ func (t *Tracker) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 			t.sweep(ctx)
+			t.tellPending()
 			t.saveIfDirty()
 		}
 	}
@@ -200,19 +211,17 @@ func (t *Tracker) open(key model.Fingerprint, a *alert.Alert, now time.Time) *fo
 	return f
 }
 
-// sweep ends incidents of which every alert has ended, renews acknowledgements, and tells of pending alerts.
+// sweep ends incidents of which every alert has ended, and renews acknowledgements.
 func (t *Tracker) sweep(ctx context.Context) {
 	now := time.Now()
 	var renew, release []Incident
+	t.acting.Lock()
+	defer t.acting.Unlock()
 	t.mu.Lock()
 	for key, f := range t.active {
-		ended := true
-		for _, m := range f.Alerts {
-			ended = ended && !m.EndsAt.IsZero() && !m.EndsAt.After(now)
-		}
 		ack := f.Incident.Acknowledgement
 		switch {
-		case ended:
+		case f.ended(now):
 			t.close(key, f, now)
 			if ack != nil {
 				release = append(release, f.Incident)
@@ -234,12 +243,38 @@ func (t *Tracker) sweep(ctx context.Context) {
 	for i := range renew {
 		t.renew(ctx, &renew[i], now.Add(ackLease))
 	}
-	for i := range release {
-		if err := t.delivery.Unsilence(ctx, release[i].Acknowledgement.Silence); err != nil {
-			t.cfg.Logger.Warn("the silence of an acknowledgement stays", "alert", release[i].Name, "err", err)
+	t.release(ctx, release)
+}
+
+// BeforeNotify ends the acknowledgements of incidents of which these alerts were the last. Their silences would mute the end, which delivery then
+// forgets without having told anybody, and takes the next time that they fire for the same as this.
+func (t *Tracker) BeforeNotify(ctx context.Context, alerts []*alert.Alert) {
+	if !slices.ContainsFunc(alerts, (*alert.Alert).Resolved) {
+		return
+	}
+	now := time.Now()
+	var release []Incident
+	t.acting.Lock() // whoever has ended an incident ends its silence before it lets go
+	defer t.acting.Unlock()
+	t.mu.Lock()
+	for _, a := range alerts {
+		key := base(a.Labels).Fingerprint()
+		if f := t.active[key]; f != nil && f.Incident.Acknowledgement != nil && f.ended(now) {
+			t.close(key, f, now)
+			release = append(release, f.Incident)
 		}
 	}
-	t.tellPending()
+	t.mu.Unlock()
+	t.release(ctx, release)
+}
+
+// release ends the silences of incidents that are over. The caller holds acting.
+func (t *Tracker) release(ctx context.Context, over []Incident) {
+	for i := range over {
+		if err := t.delivery.Unsilence(ctx, over[i].Acknowledgement.Silence); err != nil {
+			t.cfg.Logger.Warn("the silence of an acknowledgement stays", "alert", over[i].Name, "err", err)
+		}
+	}
 }
 
 // close moves an incident to the history. The caller holds mu.
