@@ -116,13 +116,16 @@ func (t *Tracker) Unacknowledge(ctx context.Context, id, who, why string) error 
 	return nil
 }
 
-// unacknowledge ends the acknowledgement of an incident and tells so. The caller holds mu.
+// unacknowledge ends the acknowledgement of an incident, tells so, and escalates if a step has come to fire meanwhile. The caller holds mu.
 func (t *Tracker) unacknowledge(f *followed, now time.Time, who, why string) {
 	f.Incident.Acknowledgement = nil
 	t.dirty = true
 	e := f.Incident.event(events.Unacknowledged, now)
 	e.Who, e.Why = who, why
 	t.cfg.Bus.Publish(e)
+	if last, number := f.step(now); number > 0 && string(last.Labels[SeverityLabel]) != f.Incident.Severity {
+		t.escalate(f, last.Labels[SeverityLabel], now)
+	}
 }
 
 func comment(why string) string {

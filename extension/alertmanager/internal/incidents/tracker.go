@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -56,13 +57,25 @@ type member struct {
 	EndsAt      time.Time      `json:"ends_at"`
 }
 
+func (m *member) ended(now time.Time) bool { return !m.EndsAt.IsZero() && !m.EndsAt.After(now) }
+
 // base is what the alerts of the incident have in common.
 func (f *followed) base() model.LabelSet { return base(LabelSet(f.Incident.Labels)) }
+
+// step returns the last step of the escalation that fires, and its number; 0 is none.
+func (f *followed) step(now time.Time) (last member, number int) {
+	for _, m := range f.Alerts {
+		if n, err := strconv.Atoi(string(m.Labels[rules.EscalationLabel])); err == nil && n > number && !m.ended(now) {
+			last, number = m, n
+		}
+	}
+	return last, number
+}
 
 // ended says that all of its alerts are over.
 func (f *followed) ended(now time.Time) bool {
 	for _, m := range f.Alerts {
-		if m.EndsAt.IsZero() || m.EndsAt.After(now) {
+		if !m.ended(now) {
 			return false
 		}
 	}
@@ -191,14 +204,20 @@ func (t *Tracker) Observe(a *alert.Alert) {
 	}
 	t.dirty = true
 	step := string(a.Labels[rules.EscalationLabel])
-	if _, known := f.Alerts[a.Fingerprint()]; !known && step != "" && !a.Resolved() {
-		f.Incident.EscalatedAt, f.Incident.Severity = now, string(a.Labels[SeverityLabel])
-		t.cfg.Bus.Publish(f.Incident.event(events.Escalated, now))
+	// A step that fires while somebody takes care escalates when that ends.
+	if _, known := f.Alerts[a.Fingerprint()]; !known && step != "" && !a.Resolved() && f.Incident.Acknowledgement == nil {
+		t.escalate(f, a.Labels[SeverityLabel], now)
 	}
 	if step == "" && !a.Resolved() {
 		f.Incident.Annotations = plain(a.Annotations)
 	}
 	f.Alerts[a.Fingerprint()] = member{Labels: a.Labels, Annotations: a.Annotations, EndsAt: a.EndsAt}
+}
+
+// escalate raises the severity of an incident and tells so. The caller holds mu.
+func (t *Tracker) escalate(f *followed, severity model.LabelValue, now time.Time) {
+	f.Incident.EscalatedAt, f.Incident.Severity = now, string(severity)
+	t.cfg.Bus.Publish(f.Incident.event(events.Escalated, now))
 }
 
 func (t *Tracker) open(key model.Fingerprint, a *alert.Alert, now time.Time) *followed {

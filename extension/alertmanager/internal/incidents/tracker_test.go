@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,6 +189,30 @@ func TestAnAlertFiresEscalatesAndRecovers(t *testing.T) {
 		require.Len(t, past, 1)
 		assert.Equal(t, 3*time.Minute+sweepInterval, past[0].ResolvedAt.Sub(past[0].StartedAt))
 		assert.Equal(t, "slow", past[0].Annotations["summary"])
+	})
+}
+
+func TestAnAcknowledgedAlertEscalatesWhenNobodyTakesCareAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begin(t, t.TempDir())
+		defer w.stop()
+		w.fire(t, model.LabelSet{"escalation_from": "warning"})
+		id := w.only(t).ID
+		require.NoError(t, w.Acknowledge(t.Context(), id, "ann", "", time.Time{}))
+		for n, severity := range []model.LabelValue{"error", "critical"} {
+			w.fire(t, model.LabelSet{"severity": severity, "escalation": model.LabelValue(strconv.Itoa(n + 1)), "escalation_from": "warning"})
+		}
+		assert.Equal(t, "warning", w.only(t).Severity)
+		assert.True(t, w.only(t).EscalatedAt.IsZero())
+		pass(time.Minute)
+		require.NoError(t, w.Unacknowledge(t.Context(), id, "ann", ""))
+		assert.Equal(t, "critical", w.only(t).Severity)
+		assert.Equal(t, time.Now(), w.only(t).EscalatedAt)
+		require.NoError(t, w.Acknowledge(t.Context(), id, "bob", "", time.Now().Add(time.Minute)))
+		pass(time.Minute + sweepInterval)
+		assert.Equal(t, []events.Kind{
+			events.Firing, events.Acknowledged, events.Unacknowledged, events.Escalated, events.Acknowledged, events.Unacknowledged,
+		}, w.told(), "it has escalated once")
 	})
 }
 
