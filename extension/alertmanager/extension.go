@@ -140,7 +140,7 @@ func (e *Extension) openState(context.Context) error {
 	return err
 }
 
-func (e *Extension) startDelivery(context.Context) error {
+func (e *Extension) startDelivery(ctx context.Context) error {
 	externalURL, err := e.cfg.externalURL()
 	if err != nil {
 		return err
@@ -148,7 +148,7 @@ func (e *Extension) startDelivery(context.Context) error {
 	e.delivery, err = delivery.New(delivery.Config{
 		Directory: e.directory, Alertmanager: e.cfg.Alertmanager, File: e.cfg.ConfigFile, ExternalURL: externalURL, Cluster: e.cfg.Cluster,
 		NotificationTimeout: e.cfg.NotificationTimeout, Grace: e.grace(), Admit: e.tracker.Admit, Observe: e.tracker.Observe,
-		BeforeNotify: e.tracker.BeforeNotify,
+		BeforeRestore: func(d *delivery.Delivery) { e.tracker.Connect(ctx, d, e.pending) }, BeforeNotify: e.tracker.BeforeNotify,
 		Notified: func(n delivery.Notification) {
 			e.telemetry.notified(n)
 			e.tracker.Notified(n)
@@ -196,7 +196,6 @@ func (e *Extension) startEngine(context.Context) error {
 
 	background, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	e.tracker.Connect(e.delivery, e.pending)
 	running.Go(func() { e.tracker.Run(background) })
 	e.onShutdown(func(context.Context) error {
 		cancel()

@@ -38,6 +38,9 @@ type Config struct {
 	// Admit is called for every alert before it is stored and may change its end; Observe is called after it is stored. Both are
 	// called under the store's lock and must not call the delivery.
 	Admit, Observe func(*alert.Alert)
+	// BeforeRestore, if not nil, is called once with the delivery before alerts of an earlier run come back: whoever is to be told of an alert that
+	// has fired for long is told at once.
+	BeforeRestore func(*Delivery)
 	// BeforeNotify, if not nil, is called with a group's alerts before it is decided who is told of them, from many goroutines. It may call the
 	// delivery: what it takes from silences is not muted.
 	BeforeNotify func(context.Context, []*alert.Alert)

@@ -77,6 +77,9 @@ func New(cfg Config) (*Delivery, error) {
 			return nil, errors.Join(err, d.Close())
 		}
 	}
+	if cfg.BeforeRestore != nil {
+		cfg.BeforeRestore(d)
+	}
 	if d.pipeline, err = d.startPipeline(parsed); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}

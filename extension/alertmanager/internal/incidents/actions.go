@@ -69,19 +69,17 @@ func (t *Tracker) Acknowledge(ctx context.Context, id, who, why string, until ti
 	if err != nil {
 		return err
 	}
-	end := until
-	if end.IsZero() {
-		end = now.Add(ackLease)
-	}
+	ack := &Acknowledgement{Who: who, Why: why, At: now, Until: until}
+	ack.silencedUntil = ack.silenceUntil(now)
 	replaced := ""
 	if incident.Acknowledgement != nil {
 		replaced = incident.Acknowledgement.Silence
 	}
-	silence, err := t.delivery.Silence(ctx, replaced, common, end, who, comment(why))
+	ack.Silence, err = t.delivery.Silence(ctx, replaced, common, ack.silencedUntil, who, comment(why))
 	if err != nil {
 		return fmt.Errorf("silence the alert: %w", err)
 	}
-	t.acknowledged(ctx, id, &Acknowledgement{Who: who, Why: why, At: now, Until: until, Silence: silence, silencedUntil: end})
+	t.acknowledged(ctx, id, ack)
 	e := incident.event(events.Acknowledged, now)
 	e.Who, e.Why = who, why
 	t.cfg.Bus.Publish(e)
@@ -135,13 +133,14 @@ func comment(why string) string {
 	return "acknowledged: " + why
 }
 
-// renew prolongs the silence of an acknowledgement that lasts until recovery. The caller holds acting.
-func (t *Tracker) renew(ctx context.Context, incident *Incident, end time.Time) {
+// renew prolongs the silence of an acknowledgement. The caller holds acting.
+func (t *Tracker) renew(ctx context.Context, incident *Incident, now time.Time) {
 	_, common, err := t.find(incident.ID)
 	if err != nil {
 		return // it has recovered
 	}
 	renewed := *incident.Acknowledgement
+	end := renewed.silenceUntil(now)
 	renewed.Silence, err = t.delivery.Silence(ctx, renewed.Silence, common, end, renewed.Who, comment(renewed.Why))
 	if err != nil {
 		t.cfg.Logger.Error("an acknowledgement cannot be renewed", "alert", incident.Name, "err", err)

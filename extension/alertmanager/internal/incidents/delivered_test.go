@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -42,13 +44,15 @@ func deliver(t *testing.T, directory string) *delivered {
 	d.delivery, err = delivery.New(delivery.Config{
 		Directory: directory, ExternalURL: &url.URL{}, NotificationTimeout: 20 * time.Second, Grace: time.Minute, Logger: discard,
 		Registerer: prometheus.NewRegistry(), Admit: d.Admit, Observe: d.Observe, BeforeNotify: d.BeforeNotify,
+		BeforeRestore: func(delivery *delivery.Delivery) {
+			d.Connect(t.Context(), delivery, func() []events.Event { return nil })
+		},
 		Alertmanager: map[string]any{
-			"route":     map[string]any{"receiver": "hook", "group_by": []any{"alertname"}, "group_wait": "1ms", "group_interval": "10ms"},
+			"route":     map[string]any{"receiver": "hook", "group_wait": "1ms", "group_interval": "10ms"},
 			"receivers": []any{map[string]any{"name": "hook", "webhook_configs": []any{map[string]any{"url": hook.URL}}}},
 		},
 	})
 	require.NoError(t, err)
-	d.Connect(d.delivery, func() []events.Event { return nil })
 	t.Cleanup(func() { d.stop(t) })
 	return d
 }
@@ -70,10 +74,22 @@ func (d *delivered) next(t *testing.T) string {
 	}
 }
 
-func (d *delivered) send(t *testing.T, start, end time.Time) {
+// only returns the incident of that name.
+func (d *delivered) only(t *testing.T, name string) Incident {
+	t.Helper()
+	for _, i := range d.Active() {
+		if i.Name == name {
+			return i
+		}
+	}
+	require.FailNow(t, "does not fire", name)
+	return Incident{}
+}
+
+func (d *delivered) send(t *testing.T, name model.LabelValue, start, end time.Time) {
 	t.Helper()
 	require.NoError(t, d.delivery.Send(t.Context(), &alert.Alert{Alert: model.Alert{
-		Labels: model.LabelSet{"alertname": "Slow"}, StartsAt: start, EndsAt: end,
+		Labels: model.LabelSet{"alertname": name}, StartsAt: start, EndsAt: end,
 	}}))
 }
 
@@ -81,16 +97,36 @@ func (d *delivered) send(t *testing.T, start, end time.Time) {
 func TestTheRecoveryOfAnAcknowledgedAlertIsToldAndSoIsItsNextFiring(t *testing.T) {
 	d := deliver(t, t.TempDir())
 	start := time.Now()
-	d.send(t, start, start.Add(time.Hour))
+	d.send(t, "Slow", start, start.Add(time.Hour))
 	assert.Contains(t, d.next(t), `"status":"firing"`)
 	require.NoError(t, d.Acknowledge(t.Context(), d.Active()[0].ID, "ann", "", time.Time{}))
-	d.send(t, start, time.Now())
+	d.send(t, "Slow", start, time.Now())
 	assert.Contains(t, d.next(t), `"status":"resolved"`)
 	assert.Empty(t, d.Active())
 	assert.Equal(t, "ann", d.History(Query{})[0].Acknowledgement.Who)
 
-	d.send(t, time.Now(), time.Now().Add(2*time.Second)) // and nobody reports it again
+	d.send(t, "Slow", time.Now(), time.Now().Add(2*time.Second)) // and nobody reports it again
 	assert.Contains(t, d.next(t), `"status":"firing"`)
 	require.NoError(t, d.Acknowledge(t.Context(), d.Active()[0].ID, "ann", "", time.Time{}))
 	assert.Contains(t, d.next(t), `"status":"resolved"`)
+}
+
+// Nothing is left of the silence, as when the process was down for longer than it lasts, nor of what has been told.
+func TestAnAcknowledgedAlertIsQuietFromTheStartOn(t *testing.T) {
+	for _, until := range []time.Time{{}, time.Now().Add(time.Hour)} {
+		directory := t.TempDir()
+		d := deliver(t, directory)
+		d.send(t, "Slow", time.Now(), time.Now().Add(time.Hour))
+		d.next(t)
+		require.NoError(t, d.Acknowledge(t.Context(), d.Active()[0].ID, "ann", "", until))
+		d.stop(t)
+		require.NoError(t, os.Remove(filepath.Join(directory, "silences")))
+		require.NoError(t, os.Remove(filepath.Join(directory, "nflog")))
+
+		d = deliver(t, directory)
+		d.send(t, "Other", time.Now(), time.Now().Add(time.Hour))
+		assert.NotContains(t, d.next(t), "Slow")
+		require.NoError(t, d.Unacknowledge(t.Context(), d.only(t, "Slow").ID, "ann", ""))
+		assert.Contains(t, d.next(t), "Slow")
+	}
 }

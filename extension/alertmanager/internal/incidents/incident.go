@@ -47,6 +47,17 @@ type Acknowledgement struct {
 	silencedUntil time.Time
 }
 
+// over says that the time is up of an acknowledgement that has one.
+func (a *Acknowledgement) over(now time.Time) bool { return !a.Until.IsZero() && now.After(a.Until) }
+
+// silenceUntil is how long the acknowledgement silences from now on before it has to be renewed.
+func (a *Acknowledgement) silenceUntil(now time.Time) time.Time {
+	if a.Until.IsZero() {
+		return now.Add(ackLease)
+	}
+	return a.Until
+}
+
 // base is what the alerts of one incident have in common: for an alert that escalates and its steps, everything but the severity and the
 // number of the step, and for any other alert everything. Two rules of one name and different severities are two incidents.
 func base(labels model.LabelSet) model.LabelSet {

@@ -132,10 +132,19 @@ func New(cfg Config) (*Tracker, error) {
 	return t, nil
 }
 
-// Connect tells the tracker where alerts are delivered and which wait for their `for`. It is called once, before Run and before anybody
-// acts on an alert.
-func (t *Tracker) Connect(d Delivery, pendings func() []events.Event) {
+// Connect tells the tracker where alerts are delivered and which wait for their `for`, and silences again what an earlier run has left acknowledged:
+// the process may have been down for longer than the silence. It is called once, before Run, before any alert is delivered and before anybody
+// acts on one. Until Run it does not ask for pending alerts.
+func (t *Tracker) Connect(ctx context.Context, d Delivery, pendings func() []events.Event) {
 	t.delivery, t.pendings = d, pendings
+	now := time.Now()
+	t.acting.Lock()
+	defer t.acting.Unlock()
+	for _, i := range t.Active() {
+		if i.Acknowledgement != nil && !i.Acknowledgement.over(now) {
+			t.renew(ctx, &i, now)
+		}
+	}
 }
 
 // Run looks for what nobody reports until ctx is done, and keeps the state on disk.
@@ -245,7 +254,7 @@ func (t *Tracker) sweep(ctx context.Context) {
 			if ack != nil {
 				release = append(release, f.Incident)
 			}
-		case ack != nil && !ack.Until.IsZero() && now.After(ack.Until):
+		case ack != nil && ack.over(now):
 			t.unacknowledge(f, now, "", "") // the silence has ended by itself
 		case ack != nil && ack.Until.IsZero() && ack.silencedUntil.Sub(now) < ackLease/2:
 			renew = append(renew, f.Incident)
@@ -260,7 +269,7 @@ func (t *Tracker) sweep(ctx context.Context) {
 	t.mu.Unlock()
 
 	for i := range renew {
-		t.renew(ctx, &renew[i], now.Add(ackLease))
+		t.renew(ctx, &renew[i], now)
 	}
 	t.release(ctx, release)
 }
