@@ -88,5 +88,11 @@ func (d *Delivery) Silence(ctx context.Context, id string, labels model.LabelSet
 	return s.Id, nil
 }
 
+// Silenced says whether a silence is in force.
+func (d *Delivery) Silenced(ctx context.Context, id string) bool {
+	found, _, err := d.silences.Query(ctx, silence.QIDs(id), silence.QState(silence.SilenceStateActive))
+	return err == nil && len(found) == 1
+}
+
 // Unsilence ends a silence.
 func (d *Delivery) Unsilence(ctx context.Context, id string) error { return d.silences.Expire(ctx, id) }

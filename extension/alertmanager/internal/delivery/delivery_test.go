@@ -231,7 +231,10 @@ func TestASilenceMutesUntilItIsTakenBack(t *testing.T) {
 	for _, a := range d.Active() {
 		assert.Equal(t, a.Labels["alertname"] == "Quiet", len(a.SilencedBy) == 1)
 	}
+	assert.True(t, d.Silenced(t.Context(), id))
 	require.NoError(t, d.Unsilence(t.Context(), id))
+	assert.False(t, d.Silenced(t.Context(), id))
+	assert.False(t, d.Silenced(t.Context(), "no such"))
 	assert.Contains(t, hook.next(t), "Quiet")
 	labels := model.LabelSet{"a": "b", "c": "d", "e": "f"}
 	first, err := d.Silence(t.Context(), "lost with its file", labels, time.Now().Add(time.Hour), "ann", "because")

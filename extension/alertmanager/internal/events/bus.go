@@ -17,7 +17,7 @@ const (
 	Notified       Kind = "notified"
 	NotifyFailed   Kind = "notify_failed"
 	Acknowledged   Kind = "acknowledged"
-	Unacknowledged Kind = "unacknowledged" // taken back, or its time is over; Who is empty then
+	Unacknowledged Kind = "unacknowledged" // taken back; Who is empty when its time is over or its silence was ended
 	Escalated      Kind = "escalated"
 	Resolved       Kind = "resolved"
 )

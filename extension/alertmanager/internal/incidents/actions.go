@@ -100,18 +100,22 @@ func (t *Tracker) Unacknowledge(ctx context.Context, id, who, why string) error 
 	if incident.Acknowledgement == nil {
 		return fmt.Errorf("the alert %q is not acknowledged", id)
 	}
-	t.mu.Lock()
-	for _, f := range t.active {
-		if f.Incident.ID == id {
-			t.unacknowledge(f, time.Now(), who, why)
-		}
-	}
-	t.mu.Unlock()
+	t.takeBack(id, time.Now(), who, why)
 	t.cfg.Logger.Info("an acknowledgement has been taken back", "alert", incident.Name, "who", who, "why", why)
 	if err := t.delivery.Unsilence(ctx, incident.Acknowledgement.Silence); err != nil {
 		t.cfg.Logger.Warn("the silence of an acknowledgement has ended before", "alert", incident.Name, "err", err)
 	}
 	return nil
+}
+
+func (t *Tracker) takeBack(id string, now time.Time, who, why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.active {
+		if f.Incident.ID == id {
+			t.unacknowledge(f, now, who, why)
+		}
+	}
 }
 
 // unacknowledge ends the acknowledgement of an incident, tells so, and escalates if a step has come to fire meanwhile. The caller holds mu.
@@ -131,6 +135,19 @@ func comment(why string) string {
 		return "acknowledged"
 	}
 	return "acknowledged: " + why
+}
+
+// uphold renews an acknowledgement until recovery before its silence ends. One whose silence somebody has ended elsewhere, with amtool for example,
+// is none any more, as people are notified. The caller holds acting.
+func (t *Tracker) uphold(ctx context.Context, incident *Incident, now time.Time) {
+	ack := incident.Acknowledgement
+	switch {
+	case !t.delivery.Silenced(ctx, ack.Silence):
+		t.takeBack(incident.ID, now, "", "")
+		t.cfg.Logger.Info("an acknowledgement is over, as its silence has been ended", "alert", incident.Name, "who", ack.Who)
+	case ack.Until.IsZero() && ack.silencedUntil.Sub(now) < ackLease/2:
+		t.renew(ctx, incident, now)
+	}
 }
 
 // renew prolongs the silence of an acknowledgement. The caller holds acting.

@@ -29,6 +29,7 @@ const (
 // Delivery is what the tracker asks of delivery.
 type Delivery interface {
 	Silence(ctx context.Context, id string, labels model.LabelSet, until time.Time, who, why string) (string, error)
+	Silenced(ctx context.Context, id string) bool
 	Unsilence(ctx context.Context, id string) error
 	Send(ctx context.Context, alerts ...*alert.Alert) error
 }
@@ -239,10 +240,10 @@ func (t *Tracker) open(key model.Fingerprint, a *alert.Alert, now time.Time) *fo
 	return f
 }
 
-// sweep ends incidents of which every alert has ended, and renews acknowledgements.
+// sweep ends incidents of which every alert has ended, and looks after acknowledgements.
 func (t *Tracker) sweep(ctx context.Context) {
 	now := time.Now()
-	var renew, release []Incident
+	var held, release []Incident
 	t.acting.Lock()
 	defer t.acting.Unlock()
 	t.mu.Lock()
@@ -256,8 +257,8 @@ func (t *Tracker) sweep(ctx context.Context) {
 			}
 		case ack != nil && ack.over(now):
 			t.unacknowledge(f, now, "", "") // the silence has ended by itself
-		case ack != nil && ack.Until.IsZero() && ack.silencedUntil.Sub(now) < ackLease/2:
-			renew = append(renew, f.Incident)
+		case ack != nil:
+			held = append(held, f.Incident)
 		}
 	}
 	for key, s := range t.suppressed {
@@ -268,8 +269,8 @@ func (t *Tracker) sweep(ctx context.Context) {
 	}
 	t.mu.Unlock()
 
-	for i := range renew {
-		t.renew(ctx, &renew[i], now)
+	for i := range held {
+		t.uphold(ctx, &held[i], now)
 	}
 	t.release(ctx, release)
 }

@@ -43,6 +43,8 @@ func (s *store) Silence(_ context.Context, id string, labels model.LabelSet, unt
 	return id, nil
 }
 
+func (s *store) Silenced(_ context.Context, id string) bool { return s.silences[id].After(time.Now()) }
+
 func (s *store) Unsilence(_ context.Context, id string) error {
 	if _, found := s.silences[id]; !found {
 		return errors.New("no such silence")
@@ -286,6 +288,30 @@ func TestAnAcknowledgementThatIsTakenBackIsNotRenewed(t *testing.T) {
 		} {
 			assert.ErrorContains(t, err, want)
 		}
+	})
+}
+
+func TestAnAcknowledgementIsOverWhenItsSilenceIsEndedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := begin(t, t.TempDir())
+		defer w.stop()
+		for _, until := range []time.Time{{}, time.Now().Add(time.Hour)} {
+			w.fire(t, nil)
+			require.NoError(t, w.Acknowledge(t.Context(), w.only(t).ID, "ann", "", until))
+			pass(sweepInterval)
+			require.NotNil(t, w.only(t).Acknowledgement)
+			w.acting.Lock()
+			clear(w.store.silences)
+			w.acting.Unlock()
+			pass(sweepInterval)
+			assert.Nil(t, w.only(t).Acknowledgement, "people are notified")
+		}
+		for range 40 {
+			w.fire(t, nil)
+			pass(time.Minute)
+		}
+		assert.Empty(t, w.store.silences, "nobody has acknowledged it again")
+		assert.Equal(t, []events.Kind{events.Firing, events.Acknowledged, events.Unacknowledged, events.Acknowledged, events.Unacknowledged}, w.told())
 	})
 }
 
