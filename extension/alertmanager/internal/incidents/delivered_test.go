@@ -1,6 +1,7 @@
 package incidents
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,4 +131,35 @@ func TestAnAcknowledgedAlertIsQuietFromTheStartOn(t *testing.T) {
 		require.NoError(t, d.Unacknowledge(t.Context(), d.only(t, "Slow").ID, "ann", ""))
 		assert.Contains(t, d.next(t), "Slow")
 	}
+}
+
+// As after kill -9: the silence was on disk, the acknowledgement not yet.
+func TestTheSilenceOfAForgottenAcknowledgementEnds(t *testing.T) {
+	directory := t.TempDir()
+	d := deliver(t, directory)
+	d.send(t, "Kept", time.Now(), time.Now().Add(time.Hour))
+	require.NoError(t, d.Acknowledge(t.Context(), d.only(t, "Kept").ID, "ann", "", time.Time{}))
+	d.saveIfDirty()
+	state, err := os.ReadFile(d.statePath())
+	require.NoError(t, err)
+	d.send(t, "Forgotten", time.Now(), time.Now().Add(time.Hour))
+	require.NoError(t, d.Acknowledge(t.Context(), d.only(t, "Forgotten").ID, "ann", "", time.Now().Add(time.Hour)))
+	server := httptest.NewServer(d.delivery.APIHandler())
+	defer server.Close()
+	response, err := http.Post(server.URL+"/api/v2/silences", "application/json", strings.NewReader(fmt.Sprintf(
+		`{"createdBy": "bob", "comment": "acknowledged: by hand", "startsAt": %q, "endsAt": %q, "matchers": [{"name": "alertname", "value": "Other", "isRegex": false}]}`,
+		time.Now().Format(time.RFC3339), time.Now().Add(time.Hour).Format(time.RFC3339))))
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+	d.stop(t)
+	require.NoError(t, os.WriteFile(d.statePath(), state, 0o600))
+
+	d = deliver(t, directory)
+	d.send(t, "Other", time.Now(), time.Now().Add(time.Hour))
+	silenced := map[string]bool{}
+	for _, a := range d.delivery.Active() {
+		silenced[a.Name()] = len(a.SilencedBy) == 1
+	}
+	assert.Equal(t, map[string]bool{"Kept": true, "Forgotten": false, "Other": true}, silenced)
 }

@@ -29,6 +29,7 @@ const (
 // Delivery is what the tracker asks of delivery.
 type Delivery interface {
 	Silence(ctx context.Context, id string, labels model.LabelSet, until time.Time, who, why string) (string, error)
+	Silences(ctx context.Context) []string
 	Silenced(ctx context.Context, id string) bool
 	Unsilence(ctx context.Context, id string) error
 	Send(ctx context.Context, alerts ...*alert.Alert) error
@@ -134,7 +135,7 @@ func New(cfg Config) (*Tracker, error) {
 }
 
 // Connect tells the tracker where alerts are delivered and which wait for their `for`, and silences again what an earlier run has left acknowledged:
-// the process may have been down for longer than the silence. It is called once, before Run, before any alert is delivered and before anybody
+// the process may have been down for longer than the silence. A silence whose acknowledgement was not written to disk any more ends. It is called once, before Run, before any alert is delivered and before anybody
 // acts on one. Until Run it does not ask for pending alerts.
 func (t *Tracker) Connect(ctx context.Context, d Delivery, pendings func() []events.Event) {
 	t.delivery, t.pendings = d, pendings
@@ -144,6 +145,21 @@ func (t *Tracker) Connect(ctx context.Context, d Delivery, pendings func() []eve
 	for _, i := range t.Active() {
 		if i.Acknowledgement != nil && !i.Acknowledgement.over(now) {
 			t.renew(ctx, &i, now)
+		}
+	}
+	held := map[string]bool{}
+	for _, i := range t.Active() {
+		if i.Acknowledgement != nil {
+			held[i.Acknowledgement.Silence] = true
+		}
+	}
+	for _, id := range d.Silences(ctx) {
+		if held[id] {
+			continue
+		}
+		t.cfg.Logger.Warn("an acknowledgement from before the restart is forgotten", "silence", id)
+		if err := d.Unsilence(ctx, id); err != nil {
+			t.cfg.Logger.Warn("the silence of an acknowledgement stays", "silence", id, "err", err)
 		}
 	}
 }

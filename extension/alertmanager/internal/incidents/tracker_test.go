@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,6 +44,8 @@ func (s *store) Silence(_ context.Context, id string, labels model.LabelSet, unt
 	s.silences[id], s.labels = until, labels
 	return id, nil
 }
+
+func (s *store) Silences(context.Context) []string { return slices.Collect(maps.Keys(s.silences)) }
 
 func (s *store) Silenced(_ context.Context, id string) bool { return s.silences[id].After(time.Now()) }
 
