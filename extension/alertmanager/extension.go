@@ -46,6 +46,7 @@ type Extension struct {
 	tracker   *incidents.Tracker
 	delivery  *delivery.Delivery
 	external  *external.Sender // nil without external Alertmanagers
+	rules     *rules.Set
 	engine    *rules.Engine
 	web       *web.Server
 	telemetry *telemetry
@@ -101,9 +102,13 @@ func (e *Extension) logger(part string) *slog.Logger {
 	return slog.New(zapslog.NewHandler(e.set.Logger.Named(part).Core(), zapslog.AddStacktraceAt(slog.LevelError+1)))
 }
 
-// openState opens the storage and the incidents. When the directory cannot be written to, alerting goes on and will have
+// openState reads the rules, and opens the storage and the incidents. When the directory cannot be written to, alerting goes on and will have
 // forgotten everything after a restart.
 func (e *Extension) openState(context.Context) error {
+	var err error
+	if e.rules, err = rules.Load(e.cfg.BuiltinRules, e.cfg.Rules, e.cfg.RuleFiles); err != nil {
+		return err
+	}
 	e.directory = e.cfg.Storage.Directory
 	if err := writable(e.directory); err != nil {
 		e.set.Logger.Error("the directory of alerts cannot be written to: a restart will forget everything",
@@ -118,7 +123,6 @@ func (e *Extension) openState(context.Context) error {
 	}
 	// Prometheus's and Alertmanager's own metrics: a registry for each extension, as they register under fixed names.
 	e.registry = prometheus.NewRegistry()
-	var err error
 	e.storage, err = storage.Open(storage.Config{
 		Directory: e.directory, Retention: e.cfg.Storage.Retention, MaxSeries: e.cfg.Storage.MaxSeries,
 		IgnoreResourceAttributes: e.cfg.Storage.IgnoreResourceAttributes,
@@ -130,7 +134,7 @@ func (e *Extension) openState(context.Context) error {
 	e.onShutdown(func(context.Context) error { return e.storage.Close() })
 	e.tracker, err = incidents.New(incidents.Config{
 		Directory: e.directory, Bus: &e.bus, Logger: e.logger("incidents"), MaxHistory: e.cfg.Storage.MaxHistory,
-		Interval: e.cfg.EvaluationInterval,
+		Interval: e.rules.Interval("", e.cfg.EvaluationInterval),
 	})
 	if err != nil {
 		return err
@@ -147,7 +151,7 @@ func (e *Extension) startDelivery(ctx context.Context) error {
 	}
 	e.delivery, err = delivery.New(delivery.Config{
 		Directory: e.directory, Alertmanager: e.cfg.Alertmanager, File: e.cfg.ConfigFile, ExternalURL: externalURL, Cluster: e.cfg.Cluster,
-		NotificationTimeout: e.cfg.NotificationTimeout, Grace: e.grace(), Admit: e.tracker.Admit, Observe: e.tracker.Observe,
+		NotificationTimeout: e.cfg.NotificationTimeout, Grace: e.grace, Admit: e.tracker.Admit, Observe: e.tracker.Observe,
 		BeforeRestore: func(d *delivery.Delivery) { e.tracker.Connect(ctx, d, e.pending) }, BeforeNotify: e.tracker.BeforeNotify,
 		Notified: func(n delivery.Notification) {
 			e.telemetry.notified(n)
@@ -170,20 +174,19 @@ func (e *Extension) startDelivery(ctx context.Context) error {
 	return nil
 }
 
-// grace is how long an alert from before a restart is waited for: the rules restore their state in the second evaluation.
-func (e *Extension) grace() time.Duration { return max(4*e.cfg.EvaluationInterval, time.Minute) }
+// grace is how long an alert from before a restart is waited for. The rules restore their state after the second evaluation of their group, for which
+// they may wait two intervals, and fire in the third.
+func (e *Extension) grace(name string) time.Duration {
+	return max(4*e.rules.Interval(name, e.cfg.EvaluationInterval), time.Minute)
+}
 
 func (e *Extension) startEngine(context.Context) error {
-	set, err := rules.Load(e.cfg.BuiltinRules, e.cfg.Rules, e.cfg.RuleFiles)
-	if err != nil {
-		return err
-	}
 	externalURL, err := e.cfg.externalURL()
 	if err != nil {
 		return err
 	}
 	e.engine, err = rules.Start(rules.Config{
-		Storage: e.storage, Rules: set, Interval: e.cfg.EvaluationInterval, ExternalURL: externalURL,
+		Storage: e.storage, Rules: e.rules, Interval: e.cfg.EvaluationInterval, ExternalURL: externalURL,
 		Notify: func(ctx context.Context, _ string, alerts ...*prometheusrules.Alert) {
 			e.send(ctx, externalURL.String(), alerts)
 		},

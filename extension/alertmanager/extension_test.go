@@ -281,6 +281,16 @@ func TestARestartKeepsAlertsAndAcknowledgements(t *testing.T) {
 	e.await(t, 0)
 }
 
+func TestAnAlertIsWaitedForAfterARestartForAsLongAsItsGroupMayTake(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slow.yml")
+	require.NoError(t, os.WriteFile(path, []byte("groups: [{name: slow, interval: 20m, rules: [{alert: Slow, expr: x > 0}]}]"), 0o600))
+	keys := queueRule(nil)
+	keys["rule_files"] = []any{path}
+	e := startExtension(t, t.TempDir(), keys)
+	assert.Equal(t, 80*time.Minute, e.grace("Slow"))
+	assert.Equal(t, time.Minute, e.grace("QueueNearlyFull"))
+}
+
 // The condition held for an hour when the process ended, ten minutes ago.
 func TestTheProgressOfForGoesOnAfterARestart(t *testing.T) {
 	directory := t.TempDir()

@@ -33,8 +33,8 @@ type Config struct {
 	// ExternalURL is the generator's URL of the alerts of our own rules, too.
 	ExternalURL *url.URL
 	Cluster     Cluster
-	// Grace is how long an alert that was active before a restart is given to be reported again; then it counts as resolved.
-	Grace time.Duration
+	// Grace is how long an alert of a name that was active before a restart is given to be reported again; then it counts as resolved.
+	Grace func(name string) time.Duration
 	// Admit is called for every alert before it is stored and may change its end; Observe is called after it is stored. Both are
 	// called under the store's lock and must not call the delivery.
 	Admit, Observe func(*alert.Alert)

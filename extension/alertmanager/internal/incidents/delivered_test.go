@@ -44,7 +44,7 @@ func deliver(t *testing.T, directory string) *delivered {
 	d.Tracker, err = New(Config{Directory: directory, Bus: &events.Bus{}, Logger: discard, MaxHistory: 3})
 	require.NoError(t, err)
 	d.delivery, err = delivery.New(delivery.Config{
-		Directory: directory, ExternalURL: &url.URL{}, NotificationTimeout: 20 * time.Second, Grace: time.Minute, Logger: discard,
+		Directory: directory, ExternalURL: &url.URL{}, NotificationTimeout: 20 * time.Second, Grace: func(string) time.Duration { return time.Minute }, Logger: discard,
 		Registerer: prometheus.NewRegistry(), Admit: d.Admit, Observe: d.Observe, BeforeNotify: d.BeforeNotify,
 		BeforeRestore: func(delivery *delivery.Delivery) {
 			d.Connect(t.Context(), delivery, func() []events.Event { return nil })
