@@ -38,17 +38,29 @@ type pipeline struct {
 func (p *pipeline) Exec(ctx context.Context, l *slog.Logger, alerts ...*alert.Alert) (context.Context, []*alert.Alert, error) {
 	p.underWay.RLock()
 	defer p.underWay.RUnlock()
+	if err := ctx.Err(); err != nil {
+		return ctx, nil, err // it has been stopped meanwhile
+	}
 	if p.before != nil {
 		p.before(ctx, alerts)
 	}
 	return p.stages.Exec(ctx, l, alerts...)
 }
 
-// stop breaks off notifications and waits until none is under way.
-func (p *pipeline) stop() {
+// stop begins no more notifications, waits until none is under way, and breaks them off when that takes longer than patience.
+func (p *pipeline) stop(patience time.Duration) {
+	ended := make(chan struct{})
+	go func() {
+		p.underWay.Lock()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+	}
 	p.dispatcher.Stop()
-	p.underWay.Lock()
-	p.underWay.Unlock() //nolint:staticcheck // waiting is all that is wanted
+	<-ended
+	p.underWay.Unlock()
 	p.inhibitor.Stop()
 }
 
