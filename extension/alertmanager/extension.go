@@ -30,7 +30,7 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/web"
 )
 
-// shutdownTimeout is how long requests to the page and the APIs may take to end.
+// shutdownTimeout is how long requests to the page and the APIs may take to end, and as long again what external Alertmanagers are sent.
 const shutdownTimeout = 10 * time.Second
 
 // Event is something that happened to an alert.
@@ -75,7 +75,7 @@ func (e *Extension) Subscribe(ctx context.Context) <-chan Event { return e.bus.S
 // Start implements component.Component.
 func (e *Extension) Start(ctx context.Context, host component.Host) error {
 	e.host, e.disk.host, e.stopping = host, host, make(chan struct{})
-	for _, step := range []func(context.Context) error{e.openState, e.startDelivery, e.startEngine, e.serve, e.report} {
+	for _, step := range []func(context.Context) error{e.openState, e.startExternal, e.startDelivery, e.startEngine, e.serve, e.report} {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, e.Shutdown(ctx))
 		}
@@ -144,6 +144,25 @@ func (e *Extension) openState(context.Context) error {
 	return err
 }
 
+// startExternal comes before delivery, which then does not wait with its state until others have taken what they are sent.
+func (e *Extension) startExternal(context.Context) error {
+	if len(e.cfg.External.Alertmanagers) == 0 {
+		return nil
+	}
+	var err error
+	e.external, err = external.Start(e.cfg.External, e.logger("external"), e.registry)
+	if err != nil {
+		return err
+	}
+	e.onShutdown(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
+		defer cancel()
+		e.external.Stop(ctx)
+		return nil
+	})
+	return nil
+}
+
 func (e *Extension) startDelivery(ctx context.Context) error {
 	externalURL, err := e.cfg.externalURL()
 	if err != nil {
@@ -163,14 +182,6 @@ func (e *Extension) startDelivery(ctx context.Context) error {
 		return err
 	}
 	e.onShutdown(func(context.Context) error { return e.delivery.Close() })
-	if len(e.cfg.External.Alertmanagers) == 0 {
-		return nil
-	}
-	e.external, err = external.Start(e.cfg.External, e.logger("external"), e.registry)
-	if err != nil {
-		return err
-	}
-	e.onShutdown(func(context.Context) error { e.external.Stop(); return nil })
 	return nil
 }
 
