@@ -139,7 +139,7 @@ func TestTheSilenceOfAForgottenAcknowledgementEnds(t *testing.T) {
 	d := deliver(t, directory)
 	d.send(t, "Kept", time.Now(), time.Now().Add(time.Hour))
 	require.NoError(t, d.Acknowledge(t.Context(), d.only(t, "Kept").ID, "ann", "", time.Time{}))
-	d.saveIfDirty()
+	d.save()
 	state, err := os.ReadFile(d.statePath())
 	require.NoError(t, err)
 	d.send(t, "Forgotten", time.Now(), time.Now().Add(time.Hour))

@@ -105,7 +105,8 @@ type Tracker struct {
 	pending     map[string]bool
 	untracked   int64
 	dirty       bool
-	saveFailed  bool
+	// stateFailed and historyFailed say that the last attempt to write them failed.
+	stateFailed, historyFailed bool
 	// writeFailures counts those of the state and of the history.
 	writeFailures int64
 
@@ -171,12 +172,12 @@ func (t *Tracker) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			t.saveIfDirty()
+			t.save()
 			return
 		case <-ticker.C:
 			t.sweep(ctx)
 			t.tellPending()
-			t.saveIfDirty()
+			t.save()
 		}
 	}
 }
@@ -332,10 +333,7 @@ func (t *Tracker) close(key model.Fingerprint, f *followed, now time.Time) {
 	}
 	delete(t.active, key)
 	t.dirty = true
-	if err := t.history.add(f.Incident); err != nil {
-		t.writeFailures++
-		t.cfg.Logger.Error("the history of alerts cannot be written to disk", "err", err)
-	}
+	t.history.add(f.Incident)
 	e := f.Incident.event(events.Resolved, now)
 	e.Who, e.Why = f.Incident.ResolvedBy, f.Incident.ResolvedAs
 	t.cfg.Bus.Publish(e)

@@ -425,6 +425,31 @@ func TestPendingAndNotifiedAreTold(t *testing.T) {
 	})
 }
 
+func TestRecoveriesThatCannotBeWrittenAreTriedOncePerSweepAndKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		directory := t.TempDir()
+		w := begin(t, directory)
+		path := filepath.Join(directory, "history.jsonl")
+		require.NoError(t, os.Mkdir(path, 0o700)) // cannot be written now
+		for _, host := range []model.LabelValue{"a", "b", "c"} {
+			w.fire(t, model.LabelSet{"host": host})
+			w.clear(t, model.LabelSet{"host": host})
+		}
+		pass(2 * sweepInterval)
+		assert.Equal(t, int64(2), w.Stats().WriteFailures)
+		assert.Equal(t, 1, strings.Count(w.log.String(), "the history of alerts cannot be written to disk"))
+		assert.Len(t, w.History(Query{}), 3)
+		require.NoError(t, os.Remove(path))
+		pass(sweepInterval)
+		assert.Contains(t, w.log.String(), "the history of alerts is written to disk again")
+		w.stop()
+
+		w = begin(t, directory)
+		defer w.stop()
+		assert.Len(t, w.History(Query{}), 3)
+	})
+}
+
 func TestADiskThatFailsCostsARestartItsMemoryAndIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		directory := t.TempDir()
