@@ -66,7 +66,7 @@ func (d *Delivery) groups(ctx context.Context, routes func(*dispatch.Route) bool
 // acknowledges is the annotation of the silences that Silence makes.
 const acknowledges = "otelcol_acknowledgement"
 
-// Silence mutes the alerts that have all the given labels until the given time, and returns the silence's ID. With the ID of a
+// Silence mutes the alerts that have all the given labels, and none whose value is given as empty, until the given time, and returns the silence's ID. With the ID of a
 // silence for the same labels that one is prolonged; an ID that is not known (any more) makes a new one.
 func (d *Delivery) Silence(ctx context.Context, id string, labels model.LabelSet, until time.Time, who, why string) (string, error) {
 	s := &silencepb.Silence{

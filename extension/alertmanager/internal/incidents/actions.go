@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/common/model"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/events"
+	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/rules"
 )
 
 // ErrUnknown says that there is no active incident of that ID.
@@ -75,7 +77,8 @@ func (t *Tracker) Acknowledge(ctx context.Context, id, who, why string, until ti
 	if incident.Acknowledgement != nil {
 		replaced = incident.Acknowledgement.Silence
 	}
-	ack.Silence, err = t.delivery.Silence(ctx, replaced, common, ack.silencedUntil, who, comment(why))
+	ack.selector = t.selector(incident.Name, common)
+	ack.Silence, err = t.delivery.Silence(ctx, replaced, ack.selector, ack.silencedUntil, who, comment(why))
 	if err != nil {
 		return fmt.Errorf("silence the alert: %w", err)
 	}
@@ -130,6 +133,27 @@ func (t *Tracker) unacknowledge(f *followed, now time.Time, who, why string) {
 	}
 }
 
+// selector tells alerts that have these labels in common from others of their name, which may have them all and more: it has the labels, and as empty
+// those that only others have.
+func (t *Tracker) selector(name string, common model.LabelSet) model.LabelSet {
+	others := model.LabelSet{SeverityLabel: ""} // others may come later, and this is what they differ in most
+	t.mu.Lock()
+	for _, f := range t.active {
+		if f.Incident.Name == name {
+			for label := range f.base() {
+				others[label] = ""
+			}
+		}
+	}
+	t.mu.Unlock()
+	if _, escalates := common[rules.EscalationFromLabel]; escalates {
+		delete(others, SeverityLabel) // its own steps have that
+		delete(others, rules.EscalationLabel)
+	}
+	maps.Copy(others, common)
+	return others
+}
+
 func comment(why string) string {
 	if why == "" {
 		return "acknowledged"
@@ -158,7 +182,10 @@ func (t *Tracker) renew(ctx context.Context, incident *Incident, now time.Time) 
 	}
 	renewed := *incident.Acknowledgement
 	end := renewed.silenceUntil(now)
-	renewed.Silence, err = t.delivery.Silence(ctx, renewed.Silence, common, end, renewed.Who, comment(renewed.Why))
+	selector := t.selector(incident.Name, common)
+	maps.Copy(selector, renewed.selector) // what was empty once stays so, or another silence takes its place each time that one of the others comes or goes
+	renewed.selector = selector
+	renewed.Silence, err = t.delivery.Silence(ctx, renewed.Silence, selector, end, renewed.Who, comment(renewed.Why))
 	if err != nil {
 		t.cfg.Logger.Error("an acknowledgement cannot be renewed", "alert", incident.Name, "err", err)
 		return

@@ -147,7 +147,8 @@ func TestTheSilenceOfAForgottenAcknowledgementEnds(t *testing.T) {
 	server := httptest.NewServer(d.delivery.APIHandler())
 	defer server.Close()
 	response, err := http.Post(server.URL+"/api/v2/silences", "application/json", strings.NewReader(fmt.Sprintf(
-		`{"createdBy": "bob", "comment": "acknowledged: by hand", "startsAt": %q, "endsAt": %q, "matchers": [{"name": "alertname", "value": "Other", "isRegex": false}]}`,
+		`{"createdBy": "bob", "comment": "acknowledged: by hand", "startsAt": %q, "endsAt": %q, "matchers": [{"name": "alertname", "value": "Other", "isRegex": false},
+			{"name": "severity", "value": "", "isRegex": false}]}`,
 		time.Now().Format(time.RFC3339), time.Now().Add(time.Hour).Format(time.RFC3339))))
 	require.NoError(t, err)
 	response.Body.Close()
@@ -162,4 +163,32 @@ func TestTheSilenceOfAForgottenAcknowledgementEnds(t *testing.T) {
 		silenced[a.Name()] = len(a.SilencedBy) == 1
 	}
 	assert.Equal(t, map[string]bool{"Kept": true, "Forgotten": false, "Other": true}, silenced)
+}
+
+func TestAnAcknowledgementMutesNoOtherAlertThatHasItsLabelsAndMore(t *testing.T) {
+	d := deliver(t, t.TempDir())
+	fire := func(labels model.LabelSet) {
+		labels["alertname"] = "Slow"
+		require.NoError(t, d.delivery.Send(t.Context(), &alert.Alert{Alert: model.Alert{
+			Labels: labels, StartsAt: time.Now(), EndsAt: time.Now().Add(time.Hour),
+		}}))
+	}
+	fire(model.LabelSet{"host": "a"})
+	fire(model.LabelSet{"host": "a", "disk": "b"})
+	fire(model.LabelSet{"host": "a", "severity": "info", "escalation_from": "info"})
+	fire(model.LabelSet{"host": "a", "severity": "critical", "escalation_from": "info", "escalation": "1"})
+	for _, i := range d.Active() {
+		if i.Labels["disk"] == "" {
+			require.NoError(t, d.Acknowledge(t.Context(), i.ID, "ann", "", time.Time{}))
+		}
+	}
+	fire(model.LabelSet{"host": "a", "severity": "warning"})
+	silences := map[string]bool{}
+	for _, a := range d.delivery.Active() {
+		quiet := a.Labels["disk"] == "" && a.Labels["severity"] != "warning"
+		if assert.Len(t, a.SilencedBy, map[bool]int{true: 1}[quiet], a.Labels) && quiet {
+			silences[a.SilencedBy[0]] = true
+		}
+	}
+	assert.Len(t, silences, 2, "one for an alert and its steps")
 }

@@ -23,7 +23,7 @@ type history struct {
 	path    string
 	maximum int
 
-	saving  sync.Mutex // before mu
+	saving  sync.Mutex // held while the file is written; taken before mu
 	lines   int
 	damaged int // lines of the file that could not be read
 	file    *os.File

@@ -45,6 +45,8 @@ type Acknowledgement struct {
 	Silence string `json:"silence,omitempty"`
 	// silencedUntil is when the silence ends; unknown after a restart, which renews it.
 	silencedUntil time.Time
+	// selector is what the silence matches; unknown after a restart.
+	selector model.LabelSet
 }
 
 // over says that the time is up of an acknowledgement that has one.

@@ -158,7 +158,11 @@ function act(action, item, who, why, hours) {
     case 'end': return api(`api/v2/silence/${encodeURIComponent(item.id)}`, {method: 'DELETE'});
     default: {
       // An alert that escalates is silenced with all its steps, which differ in these two.
-      const matchers = Object.entries(item.labels).filter(([name]) => !item.labels.escalation_from || (name !== 'severity' && name !== 'escalation'))
+      const differ = item.labels.escalation_from ? ['severity', 'escalation'] : [];
+      // Others of its name that have its labels and more are not: they differ in what is empty here.
+      const names = alerts.filter((a) => a.name === item.name).flatMap((a) => Object.keys(a.labels));
+      const empty = Object.fromEntries(['severity', ...names].map((name) => [name, '']));
+      const matchers = Object.entries({...empty, ...item.labels}).filter(([name]) => !differ.includes(name))
         .map(([name, value]) => ({name, value, isRegex: false, isEqual: true}));
       return post('api/v2/silences', {matchers, startsAt: new Date().toISOString(), endsAt: until, createdBy: who, comment: why || 'silenced'});
     }
