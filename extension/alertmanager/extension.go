@@ -171,7 +171,7 @@ func (e *Extension) startDelivery(ctx context.Context) error {
 	e.delivery, err = delivery.New(delivery.Config{
 		Directory: e.directory, Alertmanager: e.cfg.Alertmanager, File: e.cfg.ConfigFile, ExternalURL: externalURL, Cluster: e.cfg.Cluster,
 		NotificationTimeout: e.cfg.NotificationTimeout, Grace: e.grace, Admit: e.tracker.Admit, Observe: e.tracker.Observe,
-		BeforeRestore: func(d *delivery.Delivery) { e.tracker.Connect(ctx, d, e.pending) }, BeforeNotify: e.tracker.BeforeNotify,
+		Shared: e.tracker, BeforeRestore: func(d *delivery.Delivery) { e.tracker.Connect(ctx, d, e.pending) }, BeforeNotify: e.tracker.BeforeNotify,
 		Notified: func(n delivery.Notification) {
 			e.telemetry.notified(n)
 			e.tracker.Notified(n)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/alertmanager/cluster"
 	amconfig "github.com/prometheus/alertmanager/config"
 	"github.com/prometheus/alertmanager/featurecontrol"
 	"github.com/prometheus/alertmanager/matcher/compat"
@@ -38,6 +39,8 @@ type Config struct {
 	// Admit is called for every alert before it is stored and may change its end; Observe is called after it is stored. Both are
 	// called under the store's lock and must not call the delivery.
 	Admit, Observe func(*alert.Alert)
+	// Shared, if not nil, is what else the members of a cluster have in common.
+	Shared Shared
 	// BeforeRestore, if not nil, is called once with the delivery before alerts of an earlier run come back: whoever is to be told of an alert that
 	// has fired for long is told at once.
 	BeforeRestore func(*Delivery)
@@ -58,6 +61,13 @@ type Config struct {
 type Cluster struct {
 	Listen string   `mapstructure:"listen"`
 	Peers  []string `mapstructure:"peers"`
+}
+
+// Shared is something that the members of a cluster have in common.
+type Shared interface {
+	cluster.State
+	// SetBroadcast is called once with what sends to the other members.
+	SetBroadcast(func([]byte))
 }
 
 // Notification is an attempt to notify.

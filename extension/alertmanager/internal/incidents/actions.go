@@ -212,7 +212,8 @@ func (t *Tracker) Resolve(ctx context.Context, id, who, why string) error {
 		t.mu.Unlock()
 		return fmt.Errorf("%w: %q", ErrUnknown, id)
 	}
-	t.suppressed[key] = suppression{At: now, Seen: now}
+	quiet := suppression{At: now, Seen: now}
+	t.suppressed[key] = quiet
 	f.Incident.ResolvedBy, f.Incident.ResolvedAs = who, why
 	for _, m := range f.Alerts {
 		alerts = append(alerts, &alert.Alert{Alert: model.Alert{
@@ -221,5 +222,8 @@ func (t *Tracker) Resolve(ctx context.Context, id, who, why string) error {
 	}
 	t.dirty = true
 	t.mu.Unlock()
+	if err := t.share(map[model.Fingerprint]suppression{key: quiet}); err != nil { // before its rule is evaluated again elsewhere
+		return err
+	}
 	return t.delivery.Send(ctx, alerts...)
 }

@@ -132,8 +132,14 @@ func (t *Tracker) Stats() Stats {
 	kept := t.history.size()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	suppressed := 0
+	for _, s := range t.suppressed {
+		if s.Cleared.IsZero() {
+			suppressed++
+		}
+	}
 	return Stats{
-		Active: len(t.active), Pending: len(t.pending), Suppressed: len(t.suppressed), History: kept,
+		Active: len(t.active), Pending: len(t.pending), Suppressed: suppressed, History: kept,
 		Untracked: t.untracked, WriteFailures: t.writeFailures,
 	}
 }

@@ -84,14 +84,6 @@ func (f *followed) ended(now time.Time) bool {
 	return true
 }
 
-// suppression keeps an alert resolved that somebody resolved by hand, until its rule clears or nobody reports it any more.
-type suppression struct {
-	At   time.Time `json:"at"`
-	Seen time.Time `json:"seen"`
-	// AnySeverity is of one that was read from a file of version 1, whose key is withoutSeverity.
-	AnySeverity bool `json:"any_severity,omitempty"`
-}
-
 // Tracker follows incidents. All methods may be called at the same time.
 type Tracker struct {
 	cfg     Config
@@ -100,6 +92,8 @@ type Tracker struct {
 	mu         sync.Mutex
 	active     map[model.Fingerprint]*followed // by the fingerprint of their base
 	suppressed map[model.Fingerprint]suppression
+	// broadcast sends to the other members of a cluster; nil without one. It is not called under mu.
+	broadcast func([]byte)
 	// anySeverity says that there were suppressions from a file of version 1.
 	anySeverity bool
 	pending     map[string]bool
@@ -182,36 +176,6 @@ func (t *Tracker) Run(ctx context.Context) {
 	}
 }
 
-// Admit is called for every alert before it is stored, and keeps one that was resolved by hand resolved.
-func (t *Tracker) Admit(a *alert.Alert) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	key := base(a.Labels).Fingerprint()
-	s, found := t.suppressed[key]
-	if !found && t.anySeverity {
-		key = withoutSeverity(a.Labels)
-		s, found = t.suppressed[key]
-		found = found && s.AnySeverity
-	}
-	if !found {
-		return
-	}
-	t.dirty = true
-	if a.Resolved() {
-		// The end that Resolve itself sends is not the rule's.
-		if !a.EndsAt.Equal(s.At) {
-			delete(t.suppressed, key)
-		}
-		return
-	}
-	s.Seen = time.Now()
-	t.suppressed[key] = s
-	a.EndsAt = s.At
-	if a.StartsAt.After(a.EndsAt) {
-		a.StartsAt = a.EndsAt
-	}
-}
-
 // Observe is called for every alert after it is stored.
 func (t *Tracker) Observe(a *alert.Alert) {
 	now := time.Now()
@@ -279,7 +243,7 @@ func (t *Tracker) sweep(ctx context.Context) {
 		}
 	}
 	for key, s := range t.suppressed {
-		if now.Sub(s.Seen) > max(5*time.Minute, 4*t.cfg.Interval) {
+		if t.forgotten(s, now) {
 			delete(t.suppressed, key)
 			t.dirty = true
 		}
