@@ -69,8 +69,11 @@ func (e *Extension) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) erro
 }
 
 // Subscribe returns what happens to alerts from now on, until ctx is done. A subscriber that is more than 256 events behind
-// loses events.
-func (e *Extension) Subscribe(ctx context.Context) <-chan Event { return e.bus.Subscribe(ctx) }
+// loses events, and where there are 256 already, another gets a channel that is closed.
+func (e *Extension) Subscribe(ctx context.Context) <-chan Event {
+	subscription, _ := e.bus.Subscribe(ctx) // closed then
+	return subscription
+}
 
 // Start implements component.Component.
 func (e *Extension) Start(ctx context.Context, host component.Host) error {

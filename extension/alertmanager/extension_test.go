@@ -145,7 +145,7 @@ func TestRulesAndCoursesCanBeAsked(t *testing.T) {
 		assert.Equal(t, http.StatusBadRequest, response.StatusCode, bad)
 		assert.Contains(t, string(body), want)
 	}
-	for _, path := range []string{"/api/v1/history?from=x", "/api/v1/statistics?limit=0"} {
+	for _, path := range []string{"/api/v1/history?from=x", "/api/v1/history?limit=0", "/api/v1/statistics?from=x"} {
 		response, err := http.Get(e.url(path))
 		require.NoError(t, err)
 		response.Body.Close()

@@ -99,7 +99,8 @@ func begin(t *testing.T, directory string) *world {
 	tracker, err := New(Config{Directory: directory, Bus: bus, Logger: slog.New(slog.NewTextHandler(w.log, nil)), MaxHistory: 3})
 	require.NoError(t, err)
 	w.Tracker, w.store = tracker, &store{tracker: tracker, silences: map[string]time.Time{}}
-	w.events = bus.Subscribe(t.Context())
+	w.events, err = bus.Subscribe(t.Context())
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	tracker.Connect(ctx, w.store, func() []events.Event {
 		if pending := w.pend.Load(); pending != nil {
