@@ -130,6 +130,8 @@ func TestTheAlertPageInABrowser(t *testing.T) {
 	act("Take back")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Click(`#confirm`), chromedp.WaitNotPresent(`//article//p[contains(., "acknowledged by ann")]`)))
 
+	keepsTheFocus(t, ctx, alerts)
+
 	// A request that fails says why, where it was made.
 	act("Silence")
 	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`window.fetch = (f => (p, o) => f(p, o && o.method ? {...o, body: '{}'} : o))(window.fetch)`, nil),
@@ -162,6 +164,28 @@ func followsEvents(t *testing.T, ctx context.Context, alerts string) { //nolint:
 	require.NoError(t, chromedp.Run(ctx, chromedp.WaitNotPresent(acknowledged)))
 	post(t, incident+"/acknowledge", `{"who": "ann"}`)
 	require.NoError(t, chromedp.Run(ctx, chromedp.WaitVisible(acknowledged)))
+}
+
+// keepsTheFocus sees that what has the focus is the same silence when the one before it has ended, and that the dialog says which one it ends.
+func keepsTheFocus(t *testing.T, ctx context.Context, alerts string) { //nolint:revive // the browser's context is not the test's
+	t.Helper()
+	for hours, name := range []string{"first", "second", "third"} { // the list begins with what ends first
+		post(t, "http://"+alerts+"/api/v2/silences", fmt.Sprintf(
+			`{"createdBy": "ann", "comment": "trial", "startsAt": %q, "endsAt": %q, "matchers": [{"name": "silence", "value": %q, "isRegex": false}]}`,
+			time.Now().Format(time.RFC3339), time.Now().Add(time.Duration(hours+1)*time.Hour).Format(time.RFC3339), name))
+	}
+	end := func(name string) string { return `//tr[contains(., "silence=` + name + `")]//button` }
+	var text string
+	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`location.hash = 'silences'`, nil), chromedp.WaitVisible(end("third")),
+		chromedp.Click(end("first")), chromedp.WaitVisible(`#dialog[open]`), chromedp.Text(`#dialog-title`, &text), chromedp.Click(`#cancel`),
+		chromedp.Focus(end("second")),
+		// As when somebody else ends it.
+		chromedp.Evaluate(`fetch('api/v2/silence/' + document.querySelector('[data-button]').dataset.button, {method: 'DELETE'}).then(show)`, nil),
+		chromedp.WaitNotPresent(end("first"))))
+	assert.Equal(t, "End the silence: silence=first", text)
+	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`document.activeElement.closest('tr')?.textContent || ''`, &text)))
+	assert.Contains(t, text, "silence=second")
+	require.NoError(t, chromedp.Run(ctx, chromedp.Evaluate(`location.hash = 'active'`, nil), chromedp.WaitVisible(`article.critical`)))
 }
 
 func screenshot(t *testing.T, ctx context.Context, name string) { //nolint:revive // the browser's context is not the test's

@@ -78,6 +78,17 @@ func TestTwoMembersOfAClusterNotifyOnce(t *testing.T) {
 	case <-time.After(20 * time.Second):
 	}
 
+	// What one of them is asked to resolve stays resolved where it comes from.
+	postAlert(t, alerts[1], "Known", "a")
+	awaitNotification(t, received, "Known/a/firing")
+	post(t, "http://"+alerts[0]+"/api/v1/alerts/"+active(t, alerts[0])["Known"].ID+"/resolve", `{"who": "ann"}`)
+	awaitNotification(t, received, "Known/a/resolved")
+	require.Eventually(t, func() bool {
+		postAlert(t, alerts[1], "Known", "a")
+		_, listed := get(t, "http://"+alerts[1]+"/api/v2/alerts")
+		return !strings.Contains(listed, "Known")
+	}, 20*time.Second, 100*time.Millisecond)
+
 	// A member that loads its configuration anew takes part again, on the same address.
 	members[1].signal(t, syscall.SIGHUP)
 	require.Eventually(t, func() bool { return strings.Count(members[1].log(), "Alerts are served") == 2 }, 30*time.Second, 100*time.Millisecond)

@@ -30,7 +30,7 @@ import (
 	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/web"
 )
 
-// shutdownTimeout is how long requests to the page and the APIs may take to end.
+// shutdownTimeout is how long requests to the page and the APIs may take to end, and as long again what external Alertmanagers are sent.
 const shutdownTimeout = 10 * time.Second
 
 // Event is something that happened to an alert.
@@ -46,6 +46,7 @@ type Extension struct {
 	tracker   *incidents.Tracker
 	delivery  *delivery.Delivery
 	external  *external.Sender // nil without external Alertmanagers
+	rules     *rules.Set
 	engine    *rules.Engine
 	web       *web.Server
 	telemetry *telemetry
@@ -68,13 +69,16 @@ func (e *Extension) ConsumeMetrics(ctx context.Context, md pmetric.Metrics) erro
 }
 
 // Subscribe returns what happens to alerts from now on, until ctx is done. A subscriber that is more than 256 events behind
-// loses events.
-func (e *Extension) Subscribe(ctx context.Context) <-chan Event { return e.bus.Subscribe(ctx) }
+// loses events, and where there are 256 already, another gets a channel that is closed.
+func (e *Extension) Subscribe(ctx context.Context) <-chan Event {
+	subscription, _ := e.bus.Subscribe(ctx) // closed then
+	return subscription
+}
 
 // Start implements component.Component.
 func (e *Extension) Start(ctx context.Context, host component.Host) error {
 	e.host, e.disk.host, e.stopping = host, host, make(chan struct{})
-	for _, step := range []func(context.Context) error{e.openState, e.startDelivery, e.startEngine, e.serve, e.report} {
+	for _, step := range []func(context.Context) error{e.openState, e.startExternal, e.startDelivery, e.startEngine, e.serve, e.report} {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, e.Shutdown(ctx))
 		}
@@ -101,9 +105,13 @@ func (e *Extension) logger(part string) *slog.Logger {
 	return slog.New(zapslog.NewHandler(e.set.Logger.Named(part).Core(), zapslog.AddStacktraceAt(slog.LevelError+1)))
 }
 
-// openState opens the storage and the incidents. When the directory cannot be written to, alerting goes on and will have
+// openState reads the rules, and opens the storage and the incidents. When the directory cannot be written to, alerting goes on and will have
 // forgotten everything after a restart.
 func (e *Extension) openState(context.Context) error {
+	var err error
+	if e.rules, err = rules.Load(e.cfg.BuiltinRules, e.cfg.Rules, e.cfg.RuleFiles); err != nil {
+		return err
+	}
 	e.directory = e.cfg.Storage.Directory
 	if err := writable(e.directory); err != nil {
 		e.set.Logger.Error("the directory of alerts cannot be written to: a restart will forget everything",
@@ -118,7 +126,6 @@ func (e *Extension) openState(context.Context) error {
 	}
 	// Prometheus's and Alertmanager's own metrics: a registry for each extension, as they register under fixed names.
 	e.registry = prometheus.NewRegistry()
-	var err error
 	e.storage, err = storage.Open(storage.Config{
 		Directory: e.directory, Retention: e.cfg.Storage.Retention, MaxSeries: e.cfg.Storage.MaxSeries,
 		IgnoreResourceAttributes: e.cfg.Storage.IgnoreResourceAttributes,
@@ -130,7 +137,7 @@ func (e *Extension) openState(context.Context) error {
 	e.onShutdown(func(context.Context) error { return e.storage.Close() })
 	e.tracker, err = incidents.New(incidents.Config{
 		Directory: e.directory, Bus: &e.bus, Logger: e.logger("incidents"), MaxHistory: e.cfg.Storage.MaxHistory,
-		Interval: e.cfg.EvaluationInterval,
+		Interval: e.rules.Interval("", e.cfg.EvaluationInterval),
 	})
 	if err != nil {
 		return err
@@ -140,14 +147,34 @@ func (e *Extension) openState(context.Context) error {
 	return err
 }
 
-func (e *Extension) startDelivery(context.Context) error {
+// startExternal comes before delivery, which then does not wait with its state until others have taken what they are sent.
+func (e *Extension) startExternal(context.Context) error {
+	if len(e.cfg.External.Alertmanagers) == 0 {
+		return nil
+	}
+	var err error
+	e.external, err = external.Start(e.cfg.External, e.logger("external"), e.registry)
+	if err != nil {
+		return err
+	}
+	e.onShutdown(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
+		defer cancel()
+		e.external.Stop(ctx)
+		return nil
+	})
+	return nil
+}
+
+func (e *Extension) startDelivery(ctx context.Context) error {
 	externalURL, err := e.cfg.externalURL()
 	if err != nil {
 		return err
 	}
 	e.delivery, err = delivery.New(delivery.Config{
 		Directory: e.directory, Alertmanager: e.cfg.Alertmanager, File: e.cfg.ConfigFile, ExternalURL: externalURL, Cluster: e.cfg.Cluster,
-		NotificationTimeout: e.cfg.NotificationTimeout, Grace: e.grace(), Admit: e.tracker.Admit, Observe: e.tracker.Observe,
+		NotificationTimeout: e.cfg.NotificationTimeout, Grace: e.grace, Admit: e.tracker.Admit, Observe: e.tracker.Observe,
+		Shared: e.tracker, BeforeRestore: func(d *delivery.Delivery) { e.tracker.Connect(ctx, d, e.pending) }, BeforeNotify: e.tracker.BeforeNotify,
 		Notified: func(n delivery.Notification) {
 			e.telemetry.notified(n)
 			e.tracker.Notified(n)
@@ -158,31 +185,22 @@ func (e *Extension) startDelivery(context.Context) error {
 		return err
 	}
 	e.onShutdown(func(context.Context) error { return e.delivery.Close() })
-	if len(e.cfg.External.Alertmanagers) == 0 {
-		return nil
-	}
-	e.external, err = external.Start(e.cfg.External, e.logger("external"), e.registry)
-	if err != nil {
-		return err
-	}
-	e.onShutdown(func(context.Context) error { e.external.Stop(); return nil })
 	return nil
 }
 
-// grace is how long an alert from before a restart is waited for: the rules restore their state in the second evaluation.
-func (e *Extension) grace() time.Duration { return max(4*e.cfg.EvaluationInterval, time.Minute) }
+// grace is how long an alert from before a restart is waited for. The rules restore their state after the second evaluation of their group, for which
+// they may wait two intervals, and fire in the third.
+func (e *Extension) grace(name string) time.Duration {
+	return max(4*e.rules.Interval(name, e.cfg.EvaluationInterval), time.Minute)
+}
 
 func (e *Extension) startEngine(context.Context) error {
-	set, err := rules.Load(e.cfg.BuiltinRules, e.cfg.Rules, e.cfg.RuleFiles)
-	if err != nil {
-		return err
-	}
 	externalURL, err := e.cfg.externalURL()
 	if err != nil {
 		return err
 	}
 	e.engine, err = rules.Start(rules.Config{
-		Storage: e.storage, Rules: set, Interval: e.cfg.EvaluationInterval, ExternalURL: externalURL,
+		Storage: e.storage, Rules: e.rules, Interval: e.cfg.EvaluationInterval, ExternalURL: externalURL,
 		Notify: func(ctx context.Context, _ string, alerts ...*prometheusrules.Alert) {
 			e.send(ctx, externalURL.String(), alerts)
 		},
@@ -195,7 +213,6 @@ func (e *Extension) startEngine(context.Context) error {
 
 	background, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	e.tracker.Connect(e.delivery, e.pending)
 	running.Go(func() { e.tracker.Run(background) })
 	e.onShutdown(func(context.Context) error {
 		cancel()

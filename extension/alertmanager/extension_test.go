@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -15,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
@@ -28,7 +25,6 @@ import (
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/incidents"
 	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/metadata"
-	"github.com/otelcol-adaptive/otelcol-adaptive/extension/alertmanager/internal/storage"
 )
 
 func TestAMetricOverItsThresholdFiresIsAcknowledgedAndRecovers(t *testing.T) {
@@ -145,7 +141,7 @@ func TestRulesAndCoursesCanBeAsked(t *testing.T) {
 		assert.Equal(t, http.StatusBadRequest, response.StatusCode, bad)
 		assert.Contains(t, string(body), want)
 	}
-	for _, path := range []string{"/api/v1/history?from=x", "/api/v1/statistics?limit=0"} {
+	for _, path := range []string{"/api/v1/history?from=x", "/api/v1/history?limit=0", "/api/v1/statistics?from=x"} {
 		response, err := http.Get(e.url(path))
 		require.NoError(t, err)
 		response.Body.Close()
@@ -262,56 +258,7 @@ func TestEventsAreStreamedUntilTheEnd(t *testing.T) {
 	assert.NoError(t, lines.Err(), "the stream ends, and does not break")
 }
 
-func TestARestartKeepsAlertsAndAcknowledgements(t *testing.T) {
-	directory := t.TempDir()
-	rules := queueRule(nil)
-	e := startExtension(t, directory, rules)
-	e.feed(t, "otelcol.self.queue.utilization", 0.9)
-	before := e.await(t, 1)[0]
-	status, _ := post(t, e.url("/api/v1/alerts/"+before.ID+"/acknowledge"), `{"who": "ann"}`)
-	require.Equal(t, http.StatusOK, status)
-	require.NoError(t, e.Shutdown(t.Context()))
-
-	e = startExtension(t, directory, rules)
-	after := e.await(t, 1)[0]
-	assert.Equal(t, before.ID, after.ID)
-	assert.Equal(t, "ann", after.Acknowledgement.Who)
-	require.Eventually(t, func() bool { return e.fires("QueueNearlyFull") }, wait, 20*time.Millisecond)
-	e.feed(t, "otelcol.self.queue.utilization", 0.1)
-	e.await(t, 0)
-}
-
 // The condition held for an hour when the process ended, ten minutes ago.
-func TestTheProgressOfForGoesOnAfterARestart(t *testing.T) {
-	directory := t.TempDir()
-	old, err := storage.Open(storage.Config{
-		Directory: directory, Retention: 2 * time.Hour, MaxSeries: 10, Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
-	})
-	require.NoError(t, err)
-	start := time.Now()
-	app := old.Appender(t.Context())
-	_, err = app.Append(0, labels.FromStrings("__name__", "ALERTS_FOR_STATE", "alertname", "QueueNearlyFull", "exporter", "x", "severity", "warning"),
-		start.Add(-10*time.Minute).UnixMilli(), float64(start.Add(-70*time.Minute).Unix()))
-	require.NoError(t, err)
-	require.NoError(t, app.Commit())
-	require.NoError(t, old.Close())
-
-	e := startExtension(t, directory, queueRule(map[string]any{"for": "2h"}))
-	e.feed(t, "otelcol.self.queue.utilization", 0.9)
-	require.Eventually(t, func() bool {
-		for _, group := range e.engine.Groups() {
-			for _, rule := range group.AlertingRules() {
-				for _, a := range rule.ActiveAlerts() {
-					if a.ActiveAt.Before(start.Add(-59 * time.Minute)) {
-						return true
-					}
-				}
-			}
-		}
-		return false
-	}, wait, 20*time.Millisecond)
-}
-
 func TestAlertsGoToAnAlertmanagerElsewhere(t *testing.T) {
 	received := make(chan string, 100)
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -63,12 +63,15 @@ func (d *Delivery) groups(ctx context.Context, routes func(*dispatch.Route) bool
 	return d.pipeline.dispatcher.Groups(ctx, routes, alerts)
 }
 
-// Silence mutes the alerts that have all the given labels until the given time, and returns the silence's ID. With the ID of a
+// acknowledges is the annotation of the silences that Silence makes.
+const acknowledges = "otelcol_acknowledgement"
+
+// Silence mutes the alerts that have all the given labels, and none whose value is given as empty, until the given time, and returns the silence's ID. With the ID of a
 // silence for the same labels that one is prolonged; an ID that is not known (any more) makes a new one.
 func (d *Delivery) Silence(ctx context.Context, id string, labels model.LabelSet, until time.Time, who, why string) (string, error) {
 	s := &silencepb.Silence{
 		Id: id, StartsAt: timestamppb.Now(), EndsAt: timestamppb.New(until), CreatedBy: who, Comment: why,
-		MatcherSets: []*silencepb.MatcherSet{{}},
+		MatcherSets: []*silencepb.MatcherSet{{}}, Annotations: map[string]string{acknowledges: "true"},
 	}
 	// Alertmanager prolongs a silence with the same start and matchers in the same order; any other takes its place and counts.
 	for _, name := range slices.Sorted(maps.Keys(labels)) {
@@ -86,6 +89,31 @@ func (d *Delivery) Silence(ctx context.Context, id string, labels model.LabelSet
 		return "", err
 	}
 	return s.Id, nil
+}
+
+// Silences returns the IDs of the silences in force that Silence has made, in earlier runs too. In a cluster it returns none, as they may be those of
+// other members.
+func (d *Delivery) Silences(ctx context.Context) []string {
+	if d.peer != nil {
+		return nil
+	}
+	found, _, err := d.silences.Query(ctx, silence.QState(silence.SilenceStateActive))
+	if err != nil {
+		d.cfg.Logger.Warn("silences cannot be listed", "err", err)
+	}
+	var ids []string
+	for _, s := range found {
+		if s.Annotations[acknowledges] != "" {
+			ids = append(ids, s.Id)
+		}
+	}
+	return ids
+}
+
+// Silenced says whether a silence is in force.
+func (d *Delivery) Silenced(ctx context.Context, id string) bool {
+	found, _, err := d.silences.Query(ctx, silence.QIDs(id), silence.QState(silence.SilenceStateActive))
+	return err == nil && len(found) == 1
 }
 
 // Unsilence ends a silence.

@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/alertmanager/cluster"
 )
 
-// joinCluster shares alerts, silences and the notification log with peers.
+// joinCluster shares alerts, silences, the notification log and what is resolved by hand with peers.
 func (d *Delivery) joinCluster() error {
 	if d.cfg.Cluster.Listen == "" {
 		return nil
@@ -25,7 +25,10 @@ func (d *Delivery) joinCluster() error {
 	}
 	d.log.SetBroadcast(d.peer.AddState("nfl", d.log, d.cfg.Registerer).Broadcast)
 	d.silences.SetBroadcast(d.peer.AddState("sil", d.silences, d.cfg.Registerer).Broadcast)
-	// A key of our own: Alertmanager's members, which know no such state, leave it aside.
+	// Keys of our own: Alertmanager's members, which know no such state, leave it aside.
+	if d.cfg.Shared != nil {
+		d.cfg.Shared.SetBroadcast(d.peer.AddState("otelcol_resolved", d.cfg.Shared, d.cfg.Registerer).Broadcast)
+	}
 	d.alerts.broadcast = d.peer.AddState("otelcol_alerts", d.alerts, d.cfg.Registerer).Broadcast
 	if err := d.peer.Join(cluster.DefaultReconnectInterval, cluster.DefaultReconnectTimeout); err != nil {
 		d.cfg.Logger.Warn("no peer of the cluster could be reached", "err", err)

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/alertmanager/alert"
+	"github.com/prometheus/alertmanager/cluster"
 	amconfig "github.com/prometheus/alertmanager/config"
 	"github.com/prometheus/alertmanager/featurecontrol"
 	"github.com/prometheus/alertmanager/matcher/compat"
@@ -32,11 +34,19 @@ type Config struct {
 	// ExternalURL is the generator's URL of the alerts of our own rules, too.
 	ExternalURL *url.URL
 	Cluster     Cluster
-	// Grace is how long an alert that was active before a restart is given to be reported again; then it counts as resolved.
-	Grace time.Duration
+	// Grace is how long an alert of a name that was active before a restart is given to be reported again; then it counts as resolved.
+	Grace func(name string) time.Duration
 	// Admit is called for every alert before it is stored and may change its end; Observe is called after it is stored. Both are
 	// called under the store's lock and must not call the delivery.
 	Admit, Observe func(*alert.Alert)
+	// Shared, if not nil, is what else the members of a cluster have in common.
+	Shared Shared
+	// BeforeRestore, if not nil, is called once with the delivery before alerts of an earlier run come back: whoever is to be told of an alert that
+	// has fired for long is told at once.
+	BeforeRestore func(*Delivery)
+	// BeforeNotify, if not nil, is called with a group's alerts before it is decided who is told of them, from many goroutines. It may call the
+	// delivery: what it takes from silences is not muted.
+	BeforeNotify func(context.Context, []*alert.Alert)
 	// NotificationTimeout bounds one attempt to notify; another may follow.
 	NotificationTimeout time.Duration
 	// Notified is called after every attempt to notify, from many goroutines.
@@ -51,6 +61,13 @@ type Config struct {
 type Cluster struct {
 	Listen string   `mapstructure:"listen"`
 	Peers  []string `mapstructure:"peers"`
+}
+
+// Shared is something that the members of a cluster have in common.
+type Shared interface {
+	cluster.State
+	// SetBroadcast is called once with what sends to the other members.
+	SetBroadcast(func([]byte))
 }
 
 // Notification is an attempt to notify.
@@ -86,7 +103,7 @@ func Parse(raw map[string]any, file string) (*amconfig.Config, error) {
 		}
 	}
 	// Through YAML, as Alertmanager's types decode themselves from it, defaults included.
-	content, err := yaml.Marshal(raw)
+	content, err := yaml.Marshal(asWritten(raw))
 	if err != nil {
 		return nil, fmt.Errorf("`alertmanager`: %w", err)
 	}

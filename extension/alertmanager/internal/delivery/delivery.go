@@ -36,6 +36,8 @@ const (
 	// maxAlerts bounds the store of alerts, to which whoever reaches the v2 API can add: about 1 KB each.
 	maxAlerts       = 50_000
 	maxSilenceBytes = 16 << 10
+	// stopPatience is how long notifications under way may take to end when delivery stops: what is broken off may have arrived, and is sent again.
+	stopPatience = 3 * time.Second
 	// peerTimeout is how long each peer waits for the one before it to notify.
 	peerTimeout = 15 * time.Second
 )
@@ -76,6 +78,9 @@ func New(cfg Config) (*Delivery, error) {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, d.Close())
 		}
+	}
+	if cfg.BeforeRestore != nil {
+		cfg.BeforeRestore(d)
 	}
 	if d.pipeline, err = d.startPipeline(parsed); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -160,14 +165,15 @@ func (d *Delivery) openAPI() error {
 // APIHandler serves Alertmanager's v2 API under /api/v2/.
 func (d *Delivery) APIHandler() http.Handler { return d.api.Register(route.New(), "/") }
 
-// Close stops delivery and writes its state to disk. Notifications under way are broken off; they are sent after the next start.
+// Close stops delivery and writes its state to disk. Notifications that are still under way after some seconds are broken off; they are sent after
+// the next start.
 // Further calls return what the first did.
 func (d *Delivery) Close() error { return d.close() }
 
 func (d *Delivery) shutdown() error {
 	var errs []error
 	if d.pipeline != nil {
-		d.pipeline.stop()
+		d.pipeline.stop(min(stopPatience, d.cfg.NotificationTimeout))
 	}
 	close(d.stop)
 	if d.peer != nil {

@@ -231,7 +231,10 @@ func TestASilenceMutesUntilItIsTakenBack(t *testing.T) {
 	for _, a := range d.Active() {
 		assert.Equal(t, a.Labels["alertname"] == "Quiet", len(a.SilencedBy) == 1)
 	}
+	assert.True(t, d.Silenced(t.Context(), id))
 	require.NoError(t, d.Unsilence(t.Context(), id))
+	assert.False(t, d.Silenced(t.Context(), id))
+	assert.False(t, d.Silenced(t.Context(), "no such"))
 	assert.Contains(t, hook.next(t), "Quiet")
 	labels := model.LabelSet{"a": "b", "c": "d", "e": "f"}
 	first, err := d.Silence(t.Context(), "lost with its file", labels, time.Now().Add(time.Hour), "ann", "because")
@@ -276,7 +279,10 @@ func TestNothingIsSentTwiceAfterARestartAndARecoveryMeanwhileIsTold(t *testing.T
 	directory := t.TempDir()
 	config := `{route: {receiver: all, group_by: [alertname], ` + quick + `}, receivers: [{name: all, webhook_configs: [{url: "` + hook.URL + `"}]}]}`
 	told := make(chan Notification, 10)
-	cfg := Config{Directory: directory, Grace: 500 * time.Millisecond, Notified: func(n Notification) { told <- n }}
+	grace := func(name string) time.Duration {
+		return map[string]time.Duration{"Stays": time.Hour, "Recovers": 500 * time.Millisecond, "Foreign": 500 * time.Millisecond}[name]
+	}
+	cfg := Config{Directory: directory, Grace: grace, Notified: func(n Notification) { told <- n }}
 	d := start(t, cfg, config)
 	stays, recovers, foreign := firing("Stays"), firing("Recovers"), firing("Foreign")
 	stays.GeneratorURL, recovers.GeneratorURL = "http://collector.example", "http://collector.example"
@@ -298,7 +304,6 @@ func TestNothingIsSentTwiceAfterARestartAndARecoveryMeanwhileIsTold(t *testing.T
 		groups, _, err := d.groups(t.Context(), func(*dispatch.Route) bool { return true }, func(*alert.Alert, time.Time) bool { return true })
 		return err == nil && len(groups) == 3
 	}, wait, time.Millisecond)
-	require.NoError(t, d.Send(t.Context(), stays))
 	body := hook.next(t)
 	assert.Contains(t, body, "Recovers")
 	assert.Contains(t, body, `"status":"resolved"`)

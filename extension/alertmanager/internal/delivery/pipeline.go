@@ -28,6 +28,7 @@ type pipeline struct {
 	inhibitor  *inhibit.Inhibitor
 	dispatcher *dispatch.Dispatcher
 	stages     notify.Stage
+	before     func(context.Context, []*alert.Alert) // may be nil
 	// underWay is held for reading by each notification. The dispatcher does not wait for those when it stops, and what was sent but
 	// not written to the notification log yet would be sent again after the next start.
 	underWay sync.RWMutex
@@ -37,14 +38,29 @@ type pipeline struct {
 func (p *pipeline) Exec(ctx context.Context, l *slog.Logger, alerts ...*alert.Alert) (context.Context, []*alert.Alert, error) {
 	p.underWay.RLock()
 	defer p.underWay.RUnlock()
+	if err := ctx.Err(); err != nil {
+		return ctx, nil, err // it has been stopped meanwhile
+	}
+	if p.before != nil {
+		p.before(ctx, alerts)
+	}
 	return p.stages.Exec(ctx, l, alerts...)
 }
 
-// stop breaks off notifications and waits until none is under way.
-func (p *pipeline) stop() {
+// stop begins no more notifications, waits until none is under way, and breaks them off when that takes longer than patience.
+func (p *pipeline) stop(patience time.Duration) {
+	ended := make(chan struct{})
+	go func() {
+		p.underWay.Lock()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+	}
 	p.dispatcher.Stop()
-	p.underWay.Lock()
-	p.underWay.Unlock() //nolint:staticcheck // waiting is all that is wanted
+	<-ended
+	p.underWay.Unlock()
 	p.inhibitor.Stop()
 }
 
@@ -72,7 +88,9 @@ func (d *Delivery) startPipeline(parsed *amconfig.Config) (*pipeline, error) {
 	if d.peer != nil {
 		wait, peer = func() time.Duration { return time.Duration(d.peer.Position()) * peerTimeout }, d.peer
 	}
-	p := &pipeline{inhibitor: inhibit.NewInhibitor(d.alerts, parsed.InhibitRules, d.cfg.Logger, d.recorder)}
+	p := &pipeline{
+		inhibitor: inhibit.NewInhibitor(d.alerts, parsed.InhibitRules, d.cfg.Logger, d.recorder), before: d.cfg.BeforeNotify,
+	}
 	p.stages = notify.NewPipelineBuilder(d.cfg.Registerer, featurecontrol.NoopFlags{}, d.recorder).New(
 		receivers, wait, p.inhibitor, d.silencer, timeinterval.NewIntervener(intervals), d.muted, d.log, peer)
 	timeout := func(t time.Duration) time.Duration { return max(t, notify.MinTimeout) + wait() }

@@ -69,8 +69,9 @@ func (d *Delivery) restore() {
 		err = json.Unmarshal(content, &active)
 	}
 	if err == nil {
-		graceEnd := time.Now().Add(d.cfg.Grace)
+		now := time.Now()
 		for _, a := range active {
+			graceEnd := now.Add(d.cfg.Grace(a.Name()))
 			// Our rules are evaluated anew by then. Who else sends may repeat an alert more rarely, up to the end that was given for it.
 			if a.EndsAt.Before(graceEnd) || a.GeneratorURL == d.cfg.ExternalURL.String() {
 				a.EndsAt = graceEnd

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -81,4 +82,28 @@ func TestOnlyAnAttemptThatRanOutOfItsOwnTimeIsMadeAgainForThat(t *testing.T) {
 		assert.False(t, retry, "for what cannot be mended")
 		require.EqualError(t, err, "refused")
 	})
+}
+
+func TestAStopWaitsForTheNotificationUnderWay(t *testing.T) {
+	hold := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hold) })
+	slow := startTarget(t, func(http.ResponseWriter, *http.Request) { <-hold })
+	t.Cleanup(release)
+	told := make(chan Notification, 10)
+	d := start(t, Config{Notified: func(n Notification) { told <- n }},
+		`{route: {receiver: all, `+quick+`}, receivers: [{name: all, webhook_configs: [{url: "`+slow.URL+`"}]}]}`)
+	require.NoError(t, d.Send(t.Context(), firing("A")))
+	slow.next(t)
+	ended := make(chan error)
+	go func() { ended <- d.Close() }()
+	require.Eventually(t, func() bool {
+		going := d.pipeline.underWay.TryRLock()
+		if going {
+			d.pipeline.underWay.RUnlock()
+		}
+		return !going
+	}, wait, time.Millisecond, "no other begins")
+	release()
+	require.NoError(t, <-ended)
+	assert.NoError(t, (<-told).Err, "it would be sent again after the next start")
 }

@@ -3,6 +3,7 @@ package events
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -17,7 +18,7 @@ const (
 	Notified       Kind = "notified"
 	NotifyFailed   Kind = "notify_failed"
 	Acknowledged   Kind = "acknowledged"
-	Unacknowledged Kind = "unacknowledged" // taken back, or its time is over; Who is empty then
+	Unacknowledged Kind = "unacknowledged" // taken back; Who is empty when its time is over or its silence was ended
 	Escalated      Kind = "escalated"
 	Resolved       Kind = "resolved"
 )
@@ -77,18 +78,22 @@ func (b *Bus) Publish(e Event) {
 	}
 }
 
-// Subscribe returns the events from now on. The channel is closed when ctx is done, or at once when there are too many
-// subscribers.
-func (b *Bus) Subscribe(ctx context.Context) <-chan Event {
+// ErrTooMany says that there is no room for another subscriber.
+var ErrTooMany = fmt.Errorf("there are %d subscribers already", maxSubscribers)
+
+// Subscribe returns the events from now on. The channel is closed when ctx is done, or at once with an error.
+func (b *Bus) Subscribe(ctx context.Context) (<-chan Event, error) {
 	s := make(chan Event, bufferSize)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.subscribers) >= maxSubscribers || ctx.Err() != nil {
-		if ctx.Err() == nil {
-			b.refused++
-		}
+	err := ctx.Err()
+	if err == nil && len(b.subscribers) >= maxSubscribers {
+		b.refused++
+		err = ErrTooMany
+	}
+	if err != nil {
 		close(s)
-		return s
+		return s, err
 	}
 	if b.subscribers == nil {
 		b.subscribers = map[chan Event]struct{}{}
@@ -100,7 +105,7 @@ func (b *Bus) Subscribe(ctx context.Context) <-chan Event {
 		delete(b.subscribers, s)
 		close(s)
 	})
-	return s
+	return s, nil
 }
 
 // Stats returns the figures of now.

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestASubscriberGetsWhatHappensUntilItsContextEnds(t *testing.T) {
@@ -13,7 +14,8 @@ func TestASubscriberGetsWhatHappensUntilItsContextEnds(t *testing.T) {
 		var b Bus
 		b.Publish(Event{Name: "before"})
 		ctx, cancel := context.WithCancel(t.Context())
-		s := b.Subscribe(ctx)
+		s, err := b.Subscribe(ctx)
+		require.NoError(t, err)
 		b.Publish(Event{Name: "a", Kind: Firing})
 		assert.Equal(t, Event{Name: "a", Kind: Firing}, <-s)
 		assert.Equal(t, 1, b.Stats().Subscribers)
@@ -29,7 +31,8 @@ func TestASubscriberGetsWhatHappensUntilItsContextEnds(t *testing.T) {
 func TestASlowSubscriberLosesEventsAndHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b Bus
-		slow, quick := b.Subscribe(t.Context()), b.Subscribe(t.Context())
+		slow, _ := b.Subscribe(t.Context())
+		quick, _ := b.Subscribe(t.Context())
 		for range bufferSize + 10 {
 			b.Publish(Event{})
 			<-quick
@@ -44,9 +47,12 @@ func TestSubscribersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b Bus
 		for range maxSubscribers {
-			b.Subscribe(t.Context())
+			_, err := b.Subscribe(t.Context())
+			require.NoError(t, err)
 		}
-		_, open := <-b.Subscribe(t.Context())
+		s, err := b.Subscribe(t.Context())
+		require.ErrorIs(t, err, ErrTooMany)
+		_, open := <-s
 		assert.False(t, open)
 		assert.EqualValues(t, 1, b.Stats().Refused)
 	})

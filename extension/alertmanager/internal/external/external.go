@@ -63,6 +63,9 @@ type Sender struct {
 	manager *notifier.Manager
 	clients map[string]*http.Client // by the URL that alerts are posted to
 	running sync.WaitGroup
+	// giveUp ends what is being sent, and what would be from then on, by the end of givenUp: the notifier's requests know no other end.
+	givenUp context.Context
+	giveUp  context.CancelFunc
 }
 
 // Start starts a sender for a valid configuration.
@@ -72,6 +75,7 @@ func Start(c Config, logger *slog.Logger, registerer prometheus.Registerer) (*Se
 		return nil, fmt.Errorf("configure the external Alertmanagers: %w", err)
 	}
 	s := &Sender{}
+	s.givenUp, s.giveUp = context.WithCancel(context.Background())
 	if s.clients, err = guardedClients(parsed, targets); err != nil {
 		return nil, fmt.Errorf("configure the external Alertmanagers: %w", err)
 	}
@@ -110,8 +114,10 @@ func legacyNames(from labels.Labels) labels.Labels {
 	return b.Labels()
 }
 
-// Stop sends what is queued and ends.
-func (s *Sender) Stop() {
+// Stop sends what is queued and ends; what is left when ctx is done is dropped.
+func (s *Sender) Stop(ctx context.Context) {
+	defer s.giveUp()
+	defer context.AfterFunc(ctx, s.giveUp)()
 	s.manager.Stop()
 	s.running.Wait()
 	for _, client := range s.clients {
@@ -125,6 +131,9 @@ func (s *Sender) do(ctx context.Context, _ *http.Client, request *http.Request) 
 	if client == nil {
 		return nil, fmt.Errorf("%s is none of the external Alertmanagers", request.URL.Redacted())
 	}
+	ctx, cancel := context.WithCancel(ctx) // the answer is read after this returns: it ends with the notifier's own
+	stop := context.AfterFunc(s.givenUp, cancel)
+	context.AfterFunc(ctx, func() { stop() })
 	return client.Do(request.WithContext(ctx))
 }
 

@@ -1,14 +1,18 @@
 package external
 
 import (
+	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/notifier"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -42,6 +46,28 @@ func TestNoAlertGoesWhereNotificationsMustNotGo(t *testing.T) {
 		require.NoError(t, err)
 		_, err = s.do(t.Context(), http.DefaultClient, request)
 		require.ErrorContains(t, err, "none of the external Alertmanagers")
-		s.Stop()
+		s.Stop(t.Context())
 	}
+}
+
+func TestAnAlertmanagerThatHangsDoesNotHoldUpTheStop(t *testing.T) {
+	asked, held := make(chan struct{}, 10), make(chan struct{})
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		asked <- struct{}{}
+		<-held
+	}))
+	defer hanging.Close()
+	defer close(held)
+	s, err := Start(Config{Alertmanagers: []string{hanging.URL}}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { // it takes no alerts before it knows whom to send them to
+		s.Send(&notifier.Alert{Labels: labels.FromStrings("alertname", "A")})
+		return len(asked) > 0
+	}, 20*time.Second, time.Millisecond)
+	patience, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	s.Stop(patience)
+	assert.Less(t, time.Since(start), 5*time.Second, "a request may take ten")
 }

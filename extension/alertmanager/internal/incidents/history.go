@@ -2,6 +2,7 @@ package incidents
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,11 +23,15 @@ type history struct {
 	path    string
 	maximum int
 
+	saving  sync.Mutex // held while the file is written; taken before mu
+	lines   int
+	damaged int // lines of the file that could not be read
+	file    *os.File
+
 	mu        sync.Mutex
 	incidents []Incident // oldest first
-	lines     int
-	damaged   int // lines of the file that could not be read
-	file      *os.File
+	added     int        // since the start
+	saved     int        // of those; the rest is not on disk
 }
 
 func openHistory(directory string, maximum int) (*history, error) {
@@ -44,7 +48,7 @@ func openHistory(directory string, maximum int) (*history, error) {
 	}
 	defer file.Close() //nolint:errcheck // nothing was written
 	if whole := h.read(file); !whole {
-		h.lines = 2 * maximum // the next add writes the file anew
+		h.lines = 2 * maximum // the next save writes the file anew
 	}
 	return h, nil
 }
@@ -89,15 +93,53 @@ func (h *history) trim() {
 	}
 }
 
-// add keeps an incident in memory in any case; the error is the disk's.
-func (h *history) add(i Incident) error {
+// add keeps an incident in memory; save writes it to disk.
+func (h *history) add(i Incident) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.incidents = append(h.incidents, i)
 	h.trim()
-	if h.lines >= 2*h.maximum {
-		return h.rewrite()
+	h.added++
+}
+
+// save writes to disk what has been added since it last did, or everything. It does not hold mu while it writes.
+func (h *history) save() error {
+	h.saving.Lock()
+	defer h.saving.Unlock()
+	h.mu.Lock()
+	added, unsaved := h.added, min(h.added-h.saved, len(h.incidents))
+	incidents := slices.Clone(h.incidents[len(h.incidents)-unsaved:])
+	anew := h.lines+unsaved > 2*h.maximum
+	if anew {
+		incidents = slices.Clone(h.incidents)
 	}
+	h.mu.Unlock()
+	if unsaved == 0 {
+		return nil
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	for i := range incidents {
+		if err := encoder.Encode(&incidents[i]); err != nil {
+			return err
+		}
+	}
+	write := h.append
+	if anew {
+		write = h.rewrite
+	}
+	if err := write(b.Bytes()); err != nil {
+		return err
+	}
+	h.lines += len(incidents)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.saved = added
+	return nil
+}
+
+// append adds lines to the file. The caller holds saving.
+func (h *history) append(lines []byte) error {
 	if h.file == nil {
 		file, err := os.OpenFile(h.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -105,33 +147,24 @@ func (h *history) add(i Incident) error {
 		}
 		h.file = file
 	}
-	line, err := json.Marshal(i)
+	_, err := h.file.Write(lines)
 	if err != nil {
-		return err
-	}
-	h.lines++
-	if _, err = h.file.Write(append(line, '\n')); err != nil {
-		h.lines = 2 * h.maximum // it may have been cut off, and must not run into the next line: that writes the file anew
+		h.lines = 2 * h.maximum // a line may have been cut off, and must not run into the next: that writes the file anew
 	}
 	return err
 }
 
-func (h *history) rewrite() error {
-	var b strings.Builder
-	encoder := json.NewEncoder(&b)
-	for i := range h.incidents {
-		if err := encoder.Encode(&h.incidents[i]); err != nil {
-			return err
-		}
-	}
-	if err := atomicfile.Replace(h.path, []byte(b.String())); err != nil {
+// rewrite replaces the file. The caller holds saving.
+func (h *history) rewrite(lines []byte) error {
+	if err := atomicfile.Replace(h.path, lines); err != nil {
 		return err
 	}
-	h.lines = len(h.incidents)
-	return h.closeFile()
+	h.lines = 0
+	_ = h.closeFile() // what was written there is replaced
+	return nil
 }
 
-// closeFile makes the next add open the file anew. The caller holds mu.
+// closeFile makes the next save open the file anew. The caller holds saving.
 func (h *history) closeFile() error {
 	if h.file == nil {
 		return nil
@@ -148,8 +181,8 @@ func (h *history) size() int {
 }
 
 func (h *history) close() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.saving.Lock()
+	defer h.saving.Unlock()
 	return h.closeFile()
 }
 

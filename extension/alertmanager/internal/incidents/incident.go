@@ -45,6 +45,19 @@ type Acknowledgement struct {
 	Silence string `json:"silence,omitempty"`
 	// silencedUntil is when the silence ends; unknown after a restart, which renews it.
 	silencedUntil time.Time
+	// selector is what the silence matches; unknown after a restart.
+	selector model.LabelSet
+}
+
+// over says that the time is up of an acknowledgement that has one.
+func (a *Acknowledgement) over(now time.Time) bool { return !a.Until.IsZero() && now.After(a.Until) }
+
+// silenceUntil is how long the acknowledgement silences from now on before it has to be renewed.
+func (a *Acknowledgement) silenceUntil(now time.Time) time.Time {
+	if a.Until.IsZero() {
+		return now.Add(ackLease)
+	}
+	return a.Until
 }
 
 // base is what the alerts of one incident have in common: for an alert that escalates and its steps, everything but the severity and the

@@ -75,10 +75,13 @@ func withoutSeverity(labels model.LabelSet) model.Fingerprint {
 	return rest.Fingerprint()
 }
 
-// saveIfDirty writes the state. A disk that is full or read-only costs a restart its memory and nothing else; it is logged when it
+// save writes what has changed. A disk that is full or read-only costs a restart its memory and nothing else; it is logged when it
 // begins and when it ends.
-func (t *Tracker) saveIfDirty() {
+func (t *Tracker) save() {
+	// First, as an incident that is in both has ended all the same.
+	err := t.history.save()
 	t.mu.Lock()
+	t.written(&t.historyFailed, err, "the history of alerts", "what has been resolved")
 	if !t.dirty {
 		t.mu.Unlock()
 		return
@@ -91,23 +94,27 @@ func (t *Tracker) saveIfDirty() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.dirty = t.dirty || err != nil
+	t.written(&t.stateFailed, err, "the state of alerts", "acknowledgements")
+}
+
+// written counts an attempt to write that failed, and logs when that begins and ends. The caller holds mu.
+func (t *Tracker) written(failed *bool, err error, what, memory string) {
 	if err != nil {
-		t.dirty = true
 		t.writeFailures++
 	}
-	if failed := err != nil; failed != t.saveFailed {
-		t.saveFailed = failed
-		if failed {
-			t.cfg.Logger.Error("the state of alerts cannot be written to disk: a restart will forget acknowledgements", "err", err)
-		} else {
-			t.cfg.Logger.Info("the state of alerts is written to disk again")
-		}
+	switch {
+	case err != nil && !*failed:
+		t.cfg.Logger.Error(what+" cannot be written to disk: a restart will forget "+memory, "err", err)
+	case err == nil && *failed:
+		t.cfg.Logger.Info(what + " is written to disk again")
 	}
+	*failed = err != nil
 }
 
 // Close writes the state and closes the history. Run has returned before.
 func (t *Tracker) Close() error {
-	t.saveIfDirty()
+	t.save()
 	return t.history.close()
 }
 
@@ -125,8 +132,14 @@ func (t *Tracker) Stats() Stats {
 	kept := t.history.size()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	suppressed := 0
+	for _, s := range t.suppressed {
+		if s.Cleared.IsZero() {
+			suppressed++
+		}
+	}
 	return Stats{
-		Active: len(t.active), Pending: len(t.pending), Suppressed: len(t.suppressed), History: kept,
+		Active: len(t.active), Pending: len(t.pending), Suppressed: suppressed, History: kept,
 		Untracked: t.untracked, WriteFailures: t.writeFailures,
 	}
 }

@@ -29,7 +29,6 @@ type Seconds float64
 // Statistics sums up the incidents that a query selects, active ones included.
 func (t *Tracker) Statistics(q Query) []Statistics {
 	now := time.Now()
-	q.Limit = 0
 	type sums struct {
 		Statistics
 		acknowledged, resolved         int

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ const (
 // Delivery is what the tracker asks of delivery.
 type Delivery interface {
 	Silence(ctx context.Context, id string, labels model.LabelSet, until time.Time, who, why string) (string, error)
+	Silences(ctx context.Context) []string
+	Silenced(ctx context.Context, id string) bool
 	Unsilence(ctx context.Context, id string) error
 	Send(ctx context.Context, alerts ...*alert.Alert) error
 }
@@ -56,15 +59,29 @@ type member struct {
 	EndsAt      time.Time      `json:"ends_at"`
 }
 
+func (m *member) ended(now time.Time) bool { return !m.EndsAt.IsZero() && !m.EndsAt.After(now) }
+
 // base is what the alerts of the incident have in common.
 func (f *followed) base() model.LabelSet { return base(LabelSet(f.Incident.Labels)) }
 
-// suppression keeps an alert resolved that somebody resolved by hand, until its rule clears or nobody reports it any more.
-type suppression struct {
-	At   time.Time `json:"at"`
-	Seen time.Time `json:"seen"`
-	// AnySeverity is of one that was read from a file of version 1, whose key is withoutSeverity.
-	AnySeverity bool `json:"any_severity,omitempty"`
+// step returns the last step of the escalation that fires, and its number; 0 is none.
+func (f *followed) step(now time.Time) (last member, number int) {
+	for _, m := range f.Alerts {
+		if n, err := strconv.Atoi(string(m.Labels[rules.EscalationLabel])); err == nil && n > number && !m.ended(now) {
+			last, number = m, n
+		}
+	}
+	return last, number
+}
+
+// ended says that all of its alerts are over.
+func (f *followed) ended(now time.Time) bool {
+	for _, m := range f.Alerts {
+		if !m.ended(now) {
+			return false
+		}
+	}
+	return true
 }
 
 // Tracker follows incidents. All methods may be called at the same time.
@@ -75,16 +92,19 @@ type Tracker struct {
 	mu         sync.Mutex
 	active     map[model.Fingerprint]*followed // by the fingerprint of their base
 	suppressed map[model.Fingerprint]suppression
+	// broadcast sends to the other members of a cluster; nil without one. It is not called under mu.
+	broadcast func([]byte)
 	// anySeverity says that there were suppressions from a file of version 1.
 	anySeverity bool
 	pending     map[string]bool
 	untracked   int64
 	dirty       bool
-	saveFailed  bool
+	// stateFailed and historyFailed say that the last attempt to write them failed.
+	stateFailed, historyFailed bool
 	// writeFailures counts those of the state and of the history.
 	writeFailures int64
 
-	// acting is held by whoever acknowledges or renews an acknowledgement, before mu: a silence belongs to one of them.
+	// acting is held by whoever changes an acknowledgement and its silence, before mu: a silence belongs to one of them.
 	acting   sync.Mutex
 	delivery Delivery
 	pendings func() []events.Event
@@ -109,10 +129,34 @@ func New(cfg Config) (*Tracker, error) {
 	return t, nil
 }
 
-// Connect tells the tracker where alerts are delivered and which wait for their `for`. It is called once, before Run and before anybody
-// acts on an alert.
-func (t *Tracker) Connect(d Delivery, pendings func() []events.Event) {
+// Connect tells the tracker where alerts are delivered and which wait for their `for`, and silences again what an earlier run has left acknowledged:
+// the process may have been down for longer than the silence. A silence whose acknowledgement was not written to disk any more ends. It is called once, before Run, before any alert is delivered and before anybody
+// acts on one. Until Run it does not ask for pending alerts.
+func (t *Tracker) Connect(ctx context.Context, d Delivery, pendings func() []events.Event) {
 	t.delivery, t.pendings = d, pendings
+	now := time.Now()
+	t.acting.Lock()
+	defer t.acting.Unlock()
+	for _, i := range t.Active() {
+		if i.Acknowledgement != nil && !i.Acknowledgement.over(now) {
+			t.renew(ctx, &i, now)
+		}
+	}
+	held := map[string]bool{}
+	for _, i := range t.Active() {
+		if i.Acknowledgement != nil {
+			held[i.Acknowledgement.Silence] = true
+		}
+	}
+	for _, id := range d.Silences(ctx) {
+		if held[id] {
+			continue
+		}
+		t.cfg.Logger.Warn("an acknowledgement from before the restart is forgotten", "silence", id)
+		if err := d.Unsilence(ctx, id); err != nil {
+			t.cfg.Logger.Warn("the silence of an acknowledgement stays", "silence", id, "err", err)
+		}
+	}
 }
 
 // Run looks for what nobody reports until ctx is done, and keeps the state on disk.
@@ -122,42 +166,13 @@ func (t *Tracker) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			t.saveIfDirty()
+			t.save()
 			return
 		case <-ticker.C:
 			t.sweep(ctx)
-			t.saveIfDirty()
+			t.tellPending()
+			t.save()
 		}
-	}
-}
-
-// Admit is called for every alert before it is stored, and keeps one that was resolved by hand resolved.
-func (t *Tracker) Admit(a *alert.Alert) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	key := base(a.Labels).Fingerprint()
-	s, found := t.suppressed[key]
-	if !found && t.anySeverity {
-		key = withoutSeverity(a.Labels)
-		s, found = t.suppressed[key]
-		found = found && s.AnySeverity
-	}
-	if !found {
-		return
-	}
-	t.dirty = true
-	if a.Resolved() {
-		// The end that Resolve itself sends is not the rule's.
-		if !a.EndsAt.Equal(s.At) {
-			delete(t.suppressed, key)
-		}
-		return
-	}
-	s.Seen = time.Now()
-	t.suppressed[key] = s
-	a.EndsAt = s.At
-	if a.StartsAt.After(a.EndsAt) {
-		a.StartsAt = a.EndsAt
 	}
 }
 
@@ -180,14 +195,20 @@ func (t *Tracker) Observe(a *alert.Alert) {
 	}
 	t.dirty = true
 	step := string(a.Labels[rules.EscalationLabel])
-	if _, known := f.Alerts[a.Fingerprint()]; !known && step != "" && !a.Resolved() {
-		f.Incident.EscalatedAt, f.Incident.Severity = now, string(a.Labels[SeverityLabel])
-		t.cfg.Bus.Publish(f.Incident.event(events.Escalated, now))
+	// A step that fires while somebody takes care escalates when that ends.
+	if _, known := f.Alerts[a.Fingerprint()]; !known && step != "" && !a.Resolved() && f.Incident.Acknowledgement == nil {
+		t.escalate(f, a.Labels[SeverityLabel], now)
 	}
 	if step == "" && !a.Resolved() {
 		f.Incident.Annotations = plain(a.Annotations)
 	}
 	f.Alerts[a.Fingerprint()] = member{Labels: a.Labels, Annotations: a.Annotations, EndsAt: a.EndsAt}
+}
+
+// escalate raises the severity of an incident and tells so. The caller holds mu.
+func (t *Tracker) escalate(f *followed, severity model.LabelValue, now time.Time) {
+	f.Incident.EscalatedAt, f.Incident.Severity = now, string(severity)
+	t.cfg.Bus.Publish(f.Incident.event(events.Escalated, now))
 }
 
 func (t *Tracker) open(key model.Fingerprint, a *alert.Alert, now time.Time) *followed {
@@ -200,46 +221,70 @@ func (t *Tracker) open(key model.Fingerprint, a *alert.Alert, now time.Time) *fo
 	return f
 }
 
-// sweep ends incidents of which every alert has ended, renews acknowledgements, and tells of pending alerts.
+// sweep ends incidents of which every alert has ended, and looks after acknowledgements.
 func (t *Tracker) sweep(ctx context.Context) {
 	now := time.Now()
-	var renew, release []Incident
+	var held, release []Incident
+	t.acting.Lock()
+	defer t.acting.Unlock()
 	t.mu.Lock()
 	for key, f := range t.active {
-		ended := true
-		for _, m := range f.Alerts {
-			ended = ended && !m.EndsAt.IsZero() && !m.EndsAt.After(now)
-		}
 		ack := f.Incident.Acknowledgement
 		switch {
-		case ended:
+		case f.ended(now):
 			t.close(key, f, now)
 			if ack != nil {
 				release = append(release, f.Incident)
 			}
-		case ack != nil && !ack.Until.IsZero() && now.After(ack.Until):
+		case ack != nil && ack.over(now):
 			t.unacknowledge(f, now, "", "") // the silence has ended by itself
-		case ack != nil && ack.Until.IsZero() && ack.silencedUntil.Sub(now) < ackLease/2:
-			renew = append(renew, f.Incident)
+		case ack != nil:
+			held = append(held, f.Incident)
 		}
 	}
 	for key, s := range t.suppressed {
-		if now.Sub(s.Seen) > max(5*time.Minute, 4*t.cfg.Interval) {
+		if t.forgotten(s, now) {
 			delete(t.suppressed, key)
 			t.dirty = true
 		}
 	}
 	t.mu.Unlock()
 
-	for i := range renew {
-		t.renew(ctx, &renew[i], now.Add(ackLease))
+	for i := range held {
+		t.uphold(ctx, &held[i], now)
 	}
-	for i := range release {
-		if err := t.delivery.Unsilence(ctx, release[i].Acknowledgement.Silence); err != nil {
-			t.cfg.Logger.Warn("the silence of an acknowledgement stays", "alert", release[i].Name, "err", err)
+	t.release(ctx, release)
+}
+
+// BeforeNotify ends the acknowledgements of incidents of which these alerts were the last. Their silences would mute the end, which delivery then
+// forgets without having told anybody, and takes the next time that they fire for the same as this.
+func (t *Tracker) BeforeNotify(ctx context.Context, alerts []*alert.Alert) {
+	if !slices.ContainsFunc(alerts, (*alert.Alert).Resolved) {
+		return
+	}
+	now := time.Now()
+	var release []Incident
+	t.acting.Lock() // whoever has ended an incident ends its silence before it lets go
+	defer t.acting.Unlock()
+	t.mu.Lock()
+	for _, a := range alerts {
+		key := base(a.Labels).Fingerprint()
+		if f := t.active[key]; f != nil && f.Incident.Acknowledgement != nil && f.ended(now) {
+			t.close(key, f, now)
+			release = append(release, f.Incident)
 		}
 	}
-	t.tellPending()
+	t.mu.Unlock()
+	t.release(ctx, release)
+}
+
+// release ends the silences of incidents that are over. The caller holds acting.
+func (t *Tracker) release(ctx context.Context, over []Incident) {
+	for i := range over {
+		if err := t.delivery.Unsilence(ctx, over[i].Acknowledgement.Silence); err != nil {
+			t.cfg.Logger.Warn("the silence of an acknowledgement stays", "alert", over[i].Name, "err", err)
+		}
+	}
 }
 
 // close moves an incident to the history. The caller holds mu.
@@ -252,10 +297,7 @@ func (t *Tracker) close(key model.Fingerprint, f *followed, now time.Time) {
 	}
 	delete(t.active, key)
 	t.dirty = true
-	if err := t.history.add(f.Incident); err != nil {
-		t.writeFailures++
-		t.cfg.Logger.Error("the history of alerts cannot be written to disk", "err", err)
-	}
+	t.history.add(f.Incident)
 	e := f.Incident.event(events.Resolved, now)
 	e.Who, e.Why = f.Incident.ResolvedBy, f.Incident.ResolvedAs
 	t.cfg.Bus.Publish(e)

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,6 +43,10 @@ func (s *store) Silence(_ context.Context, id string, labels model.LabelSet, unt
 	s.silences[id], s.labels = until, labels
 	return id, nil
 }
+
+func (s *store) Silences(context.Context) []string { return slices.Collect(maps.Keys(s.silences)) }
+
+func (s *store) Silenced(_ context.Context, id string) bool { return s.silences[id].After(time.Now()) }
 
 func (s *store) Unsilence(_ context.Context, id string) error {
 	if _, found := s.silences[id]; !found {
@@ -93,9 +99,10 @@ func begin(t *testing.T, directory string) *world {
 	tracker, err := New(Config{Directory: directory, Bus: bus, Logger: slog.New(slog.NewTextHandler(w.log, nil)), MaxHistory: 3})
 	require.NoError(t, err)
 	w.Tracker, w.store = tracker, &store{tracker: tracker, silences: map[string]time.Time{}}
-	w.events = bus.Subscribe(t.Context())
+	w.events, err = bus.Subscribe(t.Context())
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
-	tracker.Connect(w.store, func() []events.Event {
+	tracker.Connect(ctx, w.store, func() []events.Event {
 		if pending := w.pend.Load(); pending != nil {
 			return *pending
 		}
@@ -205,92 +212,6 @@ func TestWhatNobodyReportsAnyMoreIsOver(t *testing.T) {
 	})
 }
 
-func TestAnAcknowledgementLastsUntilRecovery(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := begin(t, t.TempDir())
-		defer w.stop()
-		w.fire(t, model.LabelSet{"host": "a"})
-		id := w.only(t).ID
-		pass(time.Minute)
-		require.NoError(t, w.Acknowledge(t.Context(), id, "ann", "looking", time.Time{}))
-		assert.Equal(t, model.LabelSet{"alertname": "Slow", "severity": "warning", "host": "a"}, w.store.labels)
-		for range 60 { // the lease is renewed
-			w.fire(t, model.LabelSet{"host": "a"})
-			pass(time.Minute)
-			for _, until := range w.store.silences {
-				require.True(t, until.After(time.Now()), "silent all the time")
-			}
-		}
-		require.Len(t, w.store.silences, 1)
-		assert.Equal(t, "ann", w.only(t).Acknowledgement.Who)
-		w.clear(t, model.LabelSet{"host": "a"})
-		pass(sweepInterval)
-		assert.Empty(t, w.store.silences, "the next time somebody is told")
-		assert.Equal(t, []events.Kind{events.Firing, events.Acknowledged, events.Resolved}, w.told())
-		s := w.Statistics(Query{})
-		require.Len(t, s, 1)
-		assert.InDelta(t, 60, float64(s[0].MeanToAcknowledge), 1)
-		assert.InDelta(t, 61*60, float64(s[0].MeanToResolve), 10)
-	})
-}
-
-func TestAnAcknowledgementThatIsTakenBackIsNotRenewed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := begin(t, t.TempDir())
-		defer w.stop()
-		w.fire(t, nil)
-		id := w.only(t).ID
-		require.NoError(t, w.Acknowledge(t.Context(), id, "ann", "", time.Time{}))
-		require.NoError(t, w.Unacknowledge(t.Context(), id, "ann", "the wrong one"))
-		assert.Empty(t, w.store.silences)
-		assert.Equal(t, []events.Kind{events.Firing, events.Acknowledged, events.Unacknowledged}, w.told())
-		for range 40 {
-			w.fire(t, nil)
-			pass(time.Minute)
-		}
-		assert.Nil(t, w.only(t).Acknowledgement)
-		assert.Empty(t, w.store.silences)
-		require.NoError(t, w.Acknowledge(t.Context(), id, "bob", "", time.Time{}))
-		clear(w.store.silences) // somebody has ended it with amtool
-		require.NoError(t, w.Unacknowledge(t.Context(), id, "bob", ""))
-		assert.Contains(t, w.log.String(), "has ended before")
-		for want, err := range map[string]error{
-			"`who` must not be empty":     w.Unacknowledge(t.Context(), id, "", ""),
-			"is not acknowledged":         w.Unacknowledge(t.Context(), id, "ann", ""),
-			"no active alert has this ID": w.Unacknowledge(t.Context(), "x", "ann", ""),
-		} {
-			assert.ErrorContains(t, err, want)
-		}
-	})
-}
-
-func TestAnAcknowledgementMayEndByTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := begin(t, t.TempDir())
-		defer w.stop()
-		w.fire(t, nil)
-		pass(time.Minute)
-		id := w.only(t).ID
-		require.NoError(t, w.Acknowledge(t.Context(), id, "ann", "", time.Now().Add(time.Minute)))
-		pass(time.Second)
-		require.NoError(t, w.Acknowledge(t.Context(), id, "bob", "", time.Now().Add(2*time.Minute)))
-		assert.Len(t, w.store.silences, 1, "the second takes the place of the first")
-		pass(2*time.Minute + sweepInterval)
-		assert.Nil(t, w.only(t).Acknowledgement)
-		assert.Equal(t, []events.Kind{events.Firing, events.Acknowledged, events.Acknowledged, events.Unacknowledged}, w.told())
-		assert.Equal(t, Seconds(60), w.Statistics(Query{})[0].MeanToAcknowledge, "the first counts, also when it is over")
-		for want, err := range map[string]error{
-			"`who` must not be empty":       w.Acknowledge(t.Context(), id, "", "", time.Time{}),
-			"`until` must be in the future": w.Acknowledge(t.Context(), id, "ann", "", time.Now()),
-			"no active alert has this ID":   w.Acknowledge(t.Context(), "x", "ann", "", time.Time{}),
-		} {
-			assert.ErrorContains(t, err, want)
-		}
-		w.store.fail = errors.New("too many silences")
-		assert.ErrorContains(t, w.Acknowledge(t.Context(), id, "ann", "", time.Time{}), "too many silences")
-	})
-}
-
 func TestResolvedByHandStaysQuietUntilTheRuleClears(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := begin(t, t.TempDir())
@@ -337,15 +258,13 @@ func TestARestartForgetsNothing(t *testing.T) {
 
 		w = begin(t, directory)
 		defer w.stop()
-		w.store.silences["silence-0"] = time.Now().Add(time.Minute)
 		after := w.only(t)
 		assert.Equal(t, before.ID, after.ID)
 		assert.Equal(t, "looking", after.Acknowledgement.Why)
 		assert.Len(t, w.History(Query{}), 1)
+		assert.Equal(t, map[string]time.Time{after.Acknowledgement.Silence: time.Now().Add(ackLease)}, w.store.silences, "renewed")
 		w.fire(t, model.LabelSet{"host": "b"})
 		assert.Len(t, w.Active(), 1, "resolved by hand before")
-		pass(sweepInterval)
-		assert.True(t, w.store.silences["silence-0"].After(time.Now().Add(20*time.Minute)), "renewed")
 		assert.Empty(t, w.log.String())
 	})
 }
@@ -369,6 +288,31 @@ func TestPendingAndNotifiedAreTold(t *testing.T) {
 		assert.Equal(t, w.only(t).ID, sent.Incident)
 		assert.Equal(t, events.NotifyFailed, failed.Kind)
 		assert.Equal(t, "refused", failed.Error)
+	})
+}
+
+func TestRecoveriesThatCannotBeWrittenAreTriedOncePerSweepAndKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		directory := t.TempDir()
+		w := begin(t, directory)
+		path := filepath.Join(directory, "history.jsonl")
+		require.NoError(t, os.Mkdir(path, 0o700)) // cannot be written now
+		for _, host := range []model.LabelValue{"a", "b", "c"} {
+			w.fire(t, model.LabelSet{"host": host})
+			w.clear(t, model.LabelSet{"host": host})
+		}
+		pass(2 * sweepInterval)
+		assert.Equal(t, int64(2), w.Stats().WriteFailures)
+		assert.Equal(t, 1, strings.Count(w.log.String(), "the history of alerts cannot be written to disk"))
+		assert.Len(t, w.History(Query{}), 3)
+		require.NoError(t, os.Remove(path))
+		pass(sweepInterval)
+		assert.Contains(t, w.log.String(), "the history of alerts is written to disk again")
+		w.stop()
+
+		w = begin(t, directory)
+		defer w.stop()
+		assert.Len(t, w.History(Query{}), 3)
 	})
 }
 

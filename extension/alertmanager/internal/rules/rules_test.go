@@ -236,3 +236,20 @@ func TestTheEngineFiresResolvesAndAnswersQueries(t *testing.T) {
 	require.Error(t, err)
 	require.NoError(t, engine.Stop())
 }
+
+func TestTheIntervalOfAnAlertIsThatOfItsGroup(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "slow.yml")
+	require.NoError(t, os.WriteFile(path, []byte(`groups:
+- {name: slow, interval: 20m, rules: [{alert: Disk, expr: x > 0}]}
+- {name: slower, interval: 30m, rules: [{record: y, expr: x}, {alert: Full, expr: x > 0}]}
+- {name: usual, rules: [{alert: Disk, expr: y > 0}, {alert: Queue, expr: y > 0}]}
+`), 0o600))
+	set, err := Load(Builtin{Enabled: true}, nil, []string{path})
+	require.NoError(t, err)
+	for name, want := range map[string]time.Duration{
+		"Disk": 20 * time.Minute, "Full": 30 * time.Minute, "Queue": time.Minute, "HighCPU": time.Minute, "None": time.Minute, "": 30 * time.Minute,
+	} {
+		assert.Equal(t, want, set.Interval(name, time.Minute), name)
+	}
+	assert.Equal(t, time.Hour, set.Interval("Disk", time.Hour), "the longest that it may take")
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
@@ -133,6 +134,20 @@ func described(source string, err error) error {
 // Load implements rules.GroupLoader.
 func (s *Set) Load(source string, _ bool, _ model.ValidationScheme) (*rulefmt.RuleGroups, []error) {
 	return s.groups[source], nil
+}
+
+// Interval returns the longest interval of the groups that have an alerting rule of a name, or of all groups if name is empty. That of a group without
+// one of its own, and of a name that no rule has, is usual.
+func (s *Set) Interval(name string, usual time.Duration) time.Duration {
+	var longest time.Duration
+	for _, groups := range s.groups {
+		for _, g := range groups.Groups {
+			if name == "" || slices.ContainsFunc(g.Rules, func(r rulefmt.Rule) bool { return r.Alert == name }) {
+				longest = max(longest, cmp.Or(time.Duration(g.Interval), usual))
+			}
+		}
+	}
+	return cmp.Or(longest, usual)
 }
 
 // Parse implements rules.GroupLoader.

@@ -99,6 +99,14 @@ func done(w http.ResponseWriter, err error) {
 
 func (s *Server) history(w http.ResponseWriter, r *http.Request) {
 	q, err := incidentQuery(r.URL.Query())
+	q.Limit = 100
+	if v := r.URL.Query().Get("limit"); v != "" {
+		n, wrong := strconv.Atoi(v)
+		if wrong != nil || n < 1 {
+			err = errors.Join(err, fmt.Errorf("`limit` must be a number from 1, found %q", v))
+		}
+		q.Limit = n
+	}
 	if err != nil {
 		fail(w, err)
 		return
@@ -116,7 +124,7 @@ func (s *Server) statistics(w http.ResponseWriter, r *http.Request) {
 }
 
 func incidentQuery(values url.Values) (incidents.Query, error) {
-	q := incidents.Query{Name: values.Get("name"), Severity: values.Get("severity"), Limit: 100}
+	q := incidents.Query{Name: values.Get("name"), Severity: values.Get("severity")}
 	var errs []error
 	for key, field := range map[string]*time.Time{"from": &q.From, "to": &q.To} {
 		if v := values.Get(key); v != "" {
@@ -125,13 +133,6 @@ func incidentQuery(values url.Values) (incidents.Query, error) {
 				errs = append(errs, fmt.Errorf("`%s` must be a time of RFC 3339, found %q", key, v))
 			}
 		}
-	}
-	if v := values.Get("limit"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 {
-			errs = append(errs, fmt.Errorf("`limit` must be a number from 1, found %q", v))
-		}
-		q.Limit = n
 	}
 	return q, errors.Join(errs...)
 }

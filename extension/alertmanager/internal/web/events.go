@@ -15,9 +15,13 @@ const heartbeat = 20 * time.Second
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	subscription, err := s.Bus.Subscribe(ctx)
+	if err != nil {
+		fail(w, err) // after a stream that ends, a browser would come back at once
+		return
+	}
 	control := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
-	subscription := s.Bus.Subscribe(ctx)
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
 	write := func(format string, args ...any) bool {
@@ -45,7 +49,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			}
 		case e, open := <-subscription:
 			if !open {
-				return // too many subscribers: the client comes back
+				return // ctx is done
 			}
 			content, err := json.Marshal(e)
 			if err != nil || !write("event: %s\ndata: %s\n\n", e.Kind, content) {

@@ -3,6 +3,7 @@ package web
 import (
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -64,4 +65,15 @@ func TestAClientThatStopsReadingIsLetGo(t *testing.T) {
 		serving.Wait()
 		require.NoError(t, client.Close())
 	})
+}
+
+func TestOneSubscriberTooManyIsTurnedAway(t *testing.T) {
+	s := &Server{Parts: Parts{Bus: &events.Bus{}}}
+	for err := error(nil); err == nil; {
+		_, err = s.Bus.Subscribe(t.Context())
+	}
+	answer := httptest.NewRecorder()
+	s.events(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody))
+	assert.Equal(t, http.StatusServiceUnavailable, answer.Code)
+	assert.Contains(t, answer.Body.String(), "subscribers already")
 }

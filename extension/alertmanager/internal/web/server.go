@@ -145,8 +145,11 @@ func answer(w http.ResponseWriter, status int, value any) {
 
 func fail(w http.ResponseWriter, err error) {
 	status := http.StatusBadRequest
-	if errors.Is(err, incidents.ErrUnknown) {
+	switch {
+	case errors.Is(err, incidents.ErrUnknown):
 		status = http.StatusNotFound
+	case errors.Is(err, events.ErrTooMany):
+		status = http.StatusServiceUnavailable
 	}
 	answer(w, status, problem{Error: err.Error()})
 }

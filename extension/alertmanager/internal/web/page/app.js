@@ -31,7 +31,7 @@ function matches(item) {
 const views = {active: showActive, silences: showSilences, history: showHistory, statistics: showStatistics, rules: showRules};
 const current = () => (views[location.hash.slice(1)] ? location.hash.slice(1) : 'active');
 
-// replace changes only what has changed, so that nobody loses the place, a selection, or the focus.
+// replace changes only what has changed, so that nobody loses the place, a selection, or the focus, which stays with the button of the same data-button.
 function replace(view, content) {
   const before = new Map([...view.children].map((e) => [e.dataset.key, e]));
   content.forEach((fresh, i) => {
@@ -40,11 +40,11 @@ function replace(view, content) {
     let kept = fresh;
     if (old && old.made === fresh.made) kept = old;
     else if (old) {
-      const buttons = (e) => [...e.querySelectorAll('button')], focused = buttons(old).indexOf(document.activeElement);
+      const focused = old.contains(document.activeElement) && document.activeElement.dataset.button;
       const [course, space] = [old, fresh].map((e) => e.querySelector('.course'));
       if (course && space) space.replaceChildren(...course.childNodes);
       old.replaceWith(fresh);
-      if (focused >= 0) buttons(fresh)[focused]?.focus();
+      if (focused) [...fresh.querySelectorAll('[data-button]')].find((e) => e.dataset.button === focused)?.focus();
     }
     before.delete(fresh.dataset.key);
     if (view.children[i] !== kept) view.insertBefore(kept, view.children[i] || null);
@@ -120,7 +120,7 @@ const words = {
 
 function ask(action, item) {
   const [title, text] = words[action];
-  byId('dialog-title').textContent = action === 'end' ? title : `${title}: ${item.name}`;
+  byId('dialog-title').textContent = `${title}: ${action === 'end' ? item.matchers.map(matcher).join(', ') : item.name}`;
   byId('dialog-text').textContent = text;
   byId('confirm').textContent = title;
   byId('period').hidden = action !== 'acknowledge' && action !== 'silence';
@@ -158,7 +158,11 @@ function act(action, item, who, why, hours) {
     case 'end': return api(`api/v2/silence/${encodeURIComponent(item.id)}`, {method: 'DELETE'});
     default: {
       // An alert that escalates is silenced with all its steps, which differ in these two.
-      const matchers = Object.entries(item.labels).filter(([name]) => !item.labels.escalation_from || (name !== 'severity' && name !== 'escalation'))
+      const differ = item.labels.escalation_from ? ['severity', 'escalation'] : [];
+      // Others of its name that have its labels and more are not: they differ in what is empty here.
+      const names = alerts.filter((a) => a.name === item.name).flatMap((a) => Object.keys(a.labels));
+      const empty = Object.fromEntries(['severity', ...names].map((name) => [name, '']));
+      const matchers = Object.entries({...empty, ...item.labels}).filter(([name]) => !differ.includes(name))
         .map(([name, value]) => ({name, value, isRegex: false, isEqual: true}));
       return post('api/v2/silences', {matchers, startsAt: new Date().toISOString(), endsAt: until, createdBy: who, comment: why || 'silenced'});
     }

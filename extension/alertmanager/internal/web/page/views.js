@@ -21,6 +21,7 @@ function card(a) {
     a.silenced_by.length ? 'silenced' : a.inhibited_by.length ? 'inhibited by another alert' : '';
   const labels = Object.entries(a.labels).filter(([key]) => key !== 'alertname' && key !== 'severity' && key !== 'escalation_from');
   const notes = Object.entries(a.annotations || {}).filter(([key]) => key !== 'summary');
+  const button = (action, title) => el('button', {'data-button': action, onclick: () => ask(action, a)}, title);
   const known = rules.some((r) => r.name === a.name); // what others have sent has no course here
   return el('article', {class: `${a.severity || 'none'}${who ? ' quiet' : ''}`, 'data-key': a.id, 'data-course': known && a.id},
     el('div', {},
@@ -31,10 +32,8 @@ function card(a) {
       ...notes.map(([key, value]) => el('p', {}, el('span', {class: 'soft'}, key, ' '), link(value))),
       labels.length > 0 && el('ul', {class: 'labels', 'aria-label': 'Labels'}, ...labels.map(([k, v]) => el('li', {}, `${k}=${v}`))),
       el('div', {class: 'buttons'},
-        el('button', {onclick: () => ask('acknowledge', a)}, ack ? 'Acknowledge again' : 'Acknowledge'),
-        ack && el('button', {onclick: () => ask('unacknowledge', a)}, 'Take back'),
-        el('button', {onclick: () => ask('silence', a)}, 'Silence'),
-        el('button', {onclick: () => ask('resolve', a)}, 'Resolve'))),
+        button('acknowledge', ack ? 'Acknowledge again' : 'Acknowledge'), ack && button('unacknowledge', 'Take back'),
+        button('silence', 'Silence'), button('resolve', 'Resolve'))),
     known && el('div', {class: 'course'}));
 }
 
@@ -106,6 +105,9 @@ async function showStatistics() {
     s.mean_seconds_to_resolve ? duration(s.mean_seconds_to_resolve) : '–']), 'No alert has fired yet.');
 }
 
+// matcher writes a matcher as Alertmanager does.
+const matcher = (m) => m.name + (m.isEqual === false ? '!' : m.isRegex ? '=' : '') + (m.isRegex ? '~' : '=') + m.value;
+
 async function showSilences() {
   const silences = (await api('api/v2/silences')).filter((s) => s.status.state !== 'expired')
     .map((s) => ({...s, labels: Object.fromEntries(s.matchers.map((m) => [m.name, m.value]))}))
@@ -114,10 +116,9 @@ async function showSilences() {
   say('');
   return table(['Matches', 'By', 'Why', 'Ends', ' '], silences.map((s) => {
     const alert = acknowledged.get(s.id);
-    return [el('td', {class: 'wide'}, el('ul', {class: 'labels'}, ...s.matchers.map((m) =>
-      el('li', {}, m.name + (m.isEqual === false ? '!' : m.isRegex ? '=' : '') + (m.isRegex ? '~' : '=') + m.value)))),
+    return [el('td', {class: 'wide'}, el('ul', {class: 'labels'}, ...s.matchers.map((m) => el('li', {}, matcher(m))))),
     s.createdBy, s.comment, alert && !alert.acknowledgement.until ? 'on recovery' : [s.status.state === 'pending' ? 'from ' : '', when(s.status.state === 'pending' ? s.startsAt : s.endsAt)],
-    el('td', {}, el('button', {onclick: () => (alert ? ask('unacknowledge', alert) : ask('end', s))}, alert ? 'Take back' : 'End'))];
+    el('td', {}, el('button', {'data-button': s.id, onclick: () => (alert ? ask('unacknowledge', alert) : ask('end', s))}, alert ? 'Take back' : 'End'))];
   }), 'Nothing is silenced.');
 }
 
