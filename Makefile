@@ -17,7 +17,7 @@ AMTOOL   := $(TOOLS)/amtool
 # Every Go module of the repository; the first is the product.
 MODULES := . e2e testbed tools
 SOURCES := $(shell git ls-files -co --exclude-standard -- go.mod go.sum 'receiver/*.go' 'processor/*.go' 'exporter/*.go' \
-             'extension/*.go' 'converter/*.go' 'internal/*.go' extension/alertmanager/internal/web ':!*_test.go')
+             'extension/*.go' 'converter/*.go' 'internal/*.go' 'extension/alertmanager/internal/web/*' ':!*_test.go')
 # What is shipped as a configuration and must pass `validate`.
 CONFIGS := collector-config.yaml $(wildcard examples/*/collector-config*.yaml)
 
