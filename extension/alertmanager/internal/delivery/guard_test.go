@@ -8,26 +8,38 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
+// allNames is what every name resolves to; nil for what it resolves to by itself.
+var allNames atomic.Pointer[netip.Addr]
+
+// The resolver is there before any test, as something of an earlier one may still read it.
+func init() {
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, server string) (net.Conn, error) {
+		address := allNames.Load()
+		if address == nil {
+			return new(net.Dialer).DialContext(ctx, network, server)
+		}
+		ours, theirs := net.Pipe()
+		go func() {
+			defer theirs.Close()
+			for answerName(theirs, address.As4()) == nil {
+			}
+		}()
+		return ours, nil
+	}}
+}
+
 // answerNames makes every name resolve to an address until the test ends.
 func answerNames(t *testing.T, address netip.Addr) {
 	t.Helper()
-	before := net.DefaultResolver
-	t.Cleanup(func() { net.DefaultResolver = before })
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		client, server := net.Pipe()
-		go func() {
-			defer server.Close()
-			for answerName(server, address.As4()) == nil {
-			}
-		}()
-		return client, nil
-	}}
+	t.Cleanup(func() { allNames.Store(nil) })
+	allNames.Store(&address)
 }
 
 // answerName answers one query of the DNS over a stream: with the address if an IPv4 one is asked for, else with nothing.

@@ -29,9 +29,11 @@ type pipeline struct {
 	dispatcher *dispatch.Dispatcher
 	stages     notify.Stage
 	before     func(context.Context, []*alert.Alert) // may be nil
-	// underWay is held for reading by each notification. The dispatcher does not wait for those when it stops, and what was sent but
-	// not written to the notification log yet would be sent again after the next start.
+	// underWay is held for reading by each notification, from the first attempt to the notification log. The dispatcher does not wait for those
+	// when it stops, and what was sent but not written to the log yet would be sent again after the next start.
 	underWay sync.RWMutex
+	// attempts is held for reading by each attempt: of a notification that fails over and over, most of the time is none under way.
+	attempts sync.RWMutex
 }
 
 // Exec implements notify.Stage.
@@ -47,11 +49,11 @@ func (p *pipeline) Exec(ctx context.Context, l *slog.Logger, alerts ...*alert.Al
 	return p.stages.Exec(ctx, l, alerts...)
 }
 
-// stop begins no more notifications, waits until none is under way, and breaks them off when that takes longer than patience.
+// stop begins no more attempts to notify, waits until none is under way, and breaks them off when that takes longer than patience.
 func (p *pipeline) stop(patience time.Duration) {
 	ended := make(chan struct{})
 	go func() {
-		p.underWay.Lock()
+		p.attempts.Lock()
 		close(ended)
 	}()
 	select {
@@ -60,7 +62,9 @@ func (p *pipeline) stop(patience time.Duration) {
 	}
 	p.dispatcher.Stop()
 	<-ended
-	p.underWay.Unlock()
+	p.attempts.Unlock()
+	p.underWay.Lock()
+	defer p.underWay.Unlock()
 	p.inhibitor.Stop()
 }
 
@@ -71,7 +75,10 @@ func (d *Delivery) startPipeline(parsed *amconfig.Config) (*pipeline, error) {
 	}
 	templates.ExternalURL = d.cfg.ExternalURL
 	routes := dispatch.NewRoute(parsed.Route, nil)
-	receivers, err := d.integrations(parsed, routes, templates)
+	p := &pipeline{
+		inhibitor: inhibit.NewInhibitor(d.alerts, parsed.InhibitRules, d.cfg.Logger, d.recorder), before: d.cfg.BeforeNotify,
+	}
+	receivers, err := d.integrations(p, parsed, routes, templates)
 	if err != nil {
 		return nil, err
 	}
@@ -87,9 +94,6 @@ func (d *Delivery) startPipeline(parsed *amconfig.Config) (*pipeline, error) {
 	var peer notify.Peer
 	if d.peer != nil {
 		wait, peer = func() time.Duration { return time.Duration(d.peer.Position()) * peerTimeout }, d.peer
-	}
-	p := &pipeline{
-		inhibitor: inhibit.NewInhibitor(d.alerts, parsed.InhibitRules, d.cfg.Logger, d.recorder), before: d.cfg.BeforeNotify,
 	}
 	p.stages = notify.NewPipelineBuilder(d.cfg.Registerer, featurecontrol.NoopFlags{}, d.recorder).New(
 		receivers, wait, p.inhibitor, d.silencer, timeinterval.NewIntervener(intervals), d.muted, d.log, peer)
@@ -110,7 +114,9 @@ func (d *Delivery) startPipeline(parsed *amconfig.Config) (*pipeline, error) {
 }
 
 // integrations builds the notifiers of the receivers that some route uses.
-func (d *Delivery) integrations(parsed *amconfig.Config, routes *dispatch.Route, templates *template.Template) (map[string][]notify.Integration, error) {
+func (d *Delivery) integrations(
+	p *pipeline, parsed *amconfig.Config, routes *dispatch.Route, templates *template.Template,
+) (map[string][]notify.Integration, error) {
 	used := map[string]bool{}
 	routes.Walk(func(r *dispatch.Route) { used[r.RouteOpts.Receiver] = true })
 	built := map[string][]notify.Integration{}
@@ -128,7 +134,7 @@ func (d *Delivery) integrations(parsed *amconfig.Config, routes *dispatch.Route,
 		for i := range plain {
 			observed := &observedNotifier{
 				Notifier: &plain[i], integration: plain[i].Name(), receiver: r.Name, timeout: d.cfg.NotificationTimeout, notified: d.cfg.Notified,
-				secrets: hidden,
+				secrets: hidden, attempts: &p.attempts,
 			}
 			if plain[i].Name() == "email" {
 				observed.Notifier = &mailer{
@@ -148,11 +154,17 @@ type observedNotifier struct {
 	timeout               time.Duration
 	notified              func(Notification)
 	secrets               *secrets
+	attempts              *sync.RWMutex
 }
 
 // Notify implements notify.Notifier. Without a bound of its own an attempt lasts as long as the group's interval, often minutes, and a target
 // that hangs once is not tried again in that time.
 func (o *observedNotifier) Notify(ctx context.Context, alerts ...*alert.Alert) (bool, error) {
+	o.attempts.RLock()
+	defer o.attempts.RUnlock()
+	if err := ctx.Err(); err != nil {
+		return true, err // it has been stopped meanwhile
+	}
 	start := time.Now()
 	attempt, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()

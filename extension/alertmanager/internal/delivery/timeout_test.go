@@ -66,7 +66,7 @@ func TestOnlyAnAttemptThatRanOutOfItsOwnTimeIsMadeAgainForThat(t *testing.T) {
 			<-ctx.Done()
 			return false, ctx.Err()
 		})
-		o := &observedNotifier{Notifier: hangs, timeout: time.Second, secrets: &secrets{}}
+		o := &observedNotifier{Notifier: hangs, timeout: time.Second, secrets: &secrets{}, attempts: &sync.RWMutex{}}
 		retry, err := o.Notify(t.Context())
 		assert.True(t, retry)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -97,13 +97,25 @@ func TestAStopWaitsForTheNotificationUnderWay(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- d.Close() }()
 	require.Eventually(t, func() bool {
-		going := d.pipeline.underWay.TryRLock()
+		going := d.pipeline.attempts.TryRLock()
 		if going {
-			d.pipeline.underWay.RUnlock()
+			d.pipeline.attempts.RUnlock()
 		}
 		return !going
 	}, wait, time.Millisecond, "no other begins")
 	release()
 	require.NoError(t, <-ended)
 	assert.NoError(t, (<-told).Err, "it would be sent again after the next start")
+}
+
+func TestAStopDoesNotWaitForTheNextAttempt(t *testing.T) {
+	failing := startTarget(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	told := make(chan Notification, 10)
+	d := start(t, Config{Notified: func(n Notification) { told <- n }},
+		`{route: {receiver: all, `+quick+`}, receivers: [{name: all, webhook_configs: [{url: "`+failing.URL+`"}]}]}`)
+	require.NoError(t, d.Send(t.Context(), firing("A")))
+	require.Error(t, (<-told).Err)
+	began := time.Now()
+	require.NoError(t, d.Close())
+	assert.Less(t, time.Since(began), stopPatience)
 }
