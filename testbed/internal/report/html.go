@@ -48,12 +48,12 @@ func newPalette(r *result.Report) palette {
 func (p palette) has(name string) bool { _, ok := p[name]; return ok }
 
 type pageCase struct {
-	Result                       *result.Case
-	Line                         string
-	Legend                       []key
-	CostColumns, DeliveryColumns []string
-	Cost, Delivery               [][]string
-	Plots                        []template.HTML
+	Result                                       *result.Case
+	Line                                         string
+	Legend                                       []key
+	CostColumns, LatencyColumns, DeliveryColumns []string
+	Cost, Latency, Delivery                      [][]string
+	Plots                                        []template.HTML
 }
 
 // key is an entry of a case's legend.
@@ -75,11 +75,12 @@ func HTML(w io.Writer, title string, r *result.Report) error {
 }
 
 func newPageCase(c *result.Case, colors palette) pageCase {
-	p := pageCase{Result: c, Line: caseLine(c), CostColumns: costColumns, DeliveryColumns: deliveryColumns}
+	p := pageCase{Result: c, Line: caseLine(c), CostColumns: costColumns, LatencyColumns: latencyColumns, DeliveryColumns: deliveryColumns}
 	for i := range c.Contenders {
 		contender := &c.Contenders[i]
 		p.Legend = append(p.Legend, key{colors[contender.Name], contender.Title})
 		p.Cost = append(p.Cost, costRow(c, contender))
+		p.Latency = append(p.Latency, latencyRow(contender))
 		p.Delivery = append(p.Delivery, deliveryRow(contender))
 	}
 	for _, svg := range []template.HTML{

@@ -82,25 +82,25 @@ func facts(r *result.Report) []string {
 	return lines
 }
 
-// The headings of a case's two tables; costRow and deliveryRow fill them.
+// The headings of a case's three tables; costRow, latencyRow and deliveryRow fill them.
 var (
 	costColumns = []string{
 		"Contender", "CPU s per million", "against the first", "Driver's CPU s per million", "Wire B/item", "Items/export", "Items/s", "Peak anonymous MiB", "Peak RSS MiB", "Notes",
 	}
-	deliveryColumns = []string{
-		"Contender", "Acknowledged means", "P50", "P95", "P99", "Max", "Mean", "Std. dev.", "Outliers",
-		"Sent", "Acknowledged", "Arrived", "Lost", "Duplicate", "Refused",
-	}
+	latencyColumns  = []string{"Contender", "P50", "P95", "P99", "Max", "Mean", "Std. dev.", "Outliers"}
+	deliveryColumns = []string{"Contender", "Acknowledged means", "Sent", "Acknowledged", "Arrived", "Lost", "Duplicate", "Refused"}
 )
 
 func caseTable(b *strings.Builder, c *result.Case) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n\n%s\n", c.ID, c.Description, caseLine(c))
-	var cost, delivery [][]string
+	var cost, latency, delivery [][]string
 	for i := range c.Contenders {
 		cost = append(cost, costRow(c, &c.Contenders[i]))
+		latency = append(latency, latencyRow(&c.Contenders[i]))
 		delivery = append(delivery, deliveryRow(&c.Contenders[i]))
 	}
 	table(b, costColumns, cost)
+	table(b, latencyColumns, latency)
 	table(b, deliveryColumns, delivery)
 }
 
@@ -141,13 +141,12 @@ func costRow(c *result.Case, contender *result.Contender) []string {
 	}
 }
 
-func deliveryRow(contender *result.Contender) []string {
+func latencyRow(contender *result.Contender) []string {
 	latency := func(of func(*result.Latency) time.Duration) string {
 		return Duration(time.Duration(median(contender, func(m *result.Measurement) float64 { return float64(of(&m.Latency)) })))
 	}
-	all := totals(contender)
 	return []string{
-		contender.Title, contender.Durability,
+		contender.Title,
 		latency(func(l *result.Latency) time.Duration { return l.P50 }),
 		latency(func(l *result.Latency) time.Duration { return l.P95 }),
 		latency(func(l *result.Latency) time.Duration { return l.P99 }),
@@ -155,6 +154,13 @@ func deliveryRow(contender *result.Contender) []string {
 		latency(func(l *result.Latency) time.Duration { return l.Mean }),
 		latency(func(l *result.Latency) time.Duration { return l.StdDev }),
 		fmt.Sprintf("%.2f %%", 100*median(contender, func(m *result.Measurement) float64 { return m.Latency.Outliers })),
+	}
+}
+
+func deliveryRow(contender *result.Contender) []string {
+	all := totals(contender)
+	return []string{
+		contender.Title, contender.Durability,
 		fmt.Sprint(all.Sent), fmt.Sprint(all.Acknowledged), fmt.Sprint(all.Received),
 		fmt.Sprint(all.Lost), fmt.Sprint(all.Duplicates), fmt.Sprint(all.Refused),
 	}
