@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 )
 
@@ -38,10 +39,7 @@ var (
 )
 
 // handmade are the shapes that encoders may write and pdata's does not, and what hostile peers may send.
-var handmade = []struct {
-	name string
-	data []byte
-}{
+var handmade = append([]shape{
 	{"empty", nil},
 	{"empty resource", msg(1)},
 	{"empty scope", msg(1, msg(2))},
@@ -87,4 +85,48 @@ var handmade = []struct {
 	{"a group not ended", slices.Concat(raw(0x4b), num(1, 1), msg(1))},
 	{"nested groups", slices.Concat(raw(0x4b, 0x53, 0x54, 0x4c), msg(1))},
 	{"an end without a group", raw(0x4c, 0x0a, 0)},
+}, mistypedAttributes()...)
+
+type shape struct {
+	name string
+	data []byte
+}
+
+// mistypedAttributes are requests with an attribute that is well-formed but for its wire type, in each place where one may stand.
+func mistypedAttributes() (list []shape) {
+	in := func(path ...int) func([]byte) []byte {
+		return func(field []byte) []byte {
+			for _, number := range slices.Backward(path) {
+				field = msg(number, field)
+			}
+			return field
+		}
+	}
+	for _, place := range []struct {
+		name   string
+		number int
+		within func([]byte) []byte
+	}{
+		{"resource", 1, in(1, 1)},
+		{"scope", 3, in(1, 2, 1)},
+		{"span", 9, in(1, 2, 2)},
+		{"event", 3, in(1, 2, 2, 11)},
+		{"link", 4, in(1, 2, 2, 13)},
+		{"log record", 6, in(1, 2, 2)},
+		{"metric", 12, in(1, 2, 2)},
+		{"gauge's point", 7, in(1, 2, 2, 5, 1)},
+		{"histogram's point", 9, in(1, 2, 2, 9, 1)},
+		{"exponential histogram's point", 1, in(1, 2, 2, 10, 1)},
+		{"exemplar", 7, in(1, 2, 2, 5, 1, 5)},
+		{"key-value list", 1, in(1, 2, 2, 9, 2, 6)},
+	} {
+		for t := range wireType(8) {
+			if t != typeLen {
+				field := msg(place.number, str(1, "k"), msg(2, str(1, "abc")))
+				field[0] = field[0]&^7 | byte(t)
+				list = append(list, shape{fmt.Sprintf("an attribute of a %s with wire type %d", place.name, t), place.within(field)})
+			}
+		}
+	}
+	return list
 }
