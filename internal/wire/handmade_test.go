@@ -35,7 +35,9 @@ var (
 	item      = msg(2, msg(9, str(1, "k"), msg(2, num(3, 7)))) // a span with an attribute, or a log record with a trace ID field
 	spanItem  = msg(2, str(5, "name"), fix32(16, 0x100), fix64(7, 1))
 	gauge     = msg(5, msg(1, fix64(4, 1)), msg(1, fix64(6, 2)))
-	sum       = msg(7, num(2, 2), msg(1, fix64(4, 1)), num(3, 1), msg(1, fix64(6, 2)))
+	// Ten bytes, of which the last would be the bits 64 to 69.
+	overflowing = raw(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f)
+	sum         = msg(7, num(2, 2), msg(1, fix64(4, 1)), num(3, 1), msg(1, fix64(6, 2)))
 )
 
 // handmade are the shapes that encoders may write and pdata's does not, and what hostile peers may send.
@@ -74,6 +76,16 @@ var handmade = append([]shape{
 	{"overflowing length", append(raw(0x0a), binary.AppendUvarint(nil, 1<<63-1)...)},
 	{"a varint of eleven bytes", raw(0x48, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1)},
 	{"a varint of ten bytes that overflows", raw(0x48, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f)},
+	{"a varint of ten bytes", msg(1, msg(2, msg(2, num(10, 1<<64-1))))},
+	{"a known varint that overflows", msg(1, msg(2, msg(2, append(raw(0x50), overflowing...))))},
+	{"an attribute that overflows", msg(1, resource, msg(1, msg(1, str(1, "k"), msg(2, append(raw(0x18), overflowing...)))))},
+	{"packed varints that overflow", msg(1, msg(2, msg(2, msg(10, msg(1, msg(8, msg(2, overflowing)))))))},
+	{"a tag of five bytes", raw(0x8a, 0x80, 0x80, 0x80, 0x00, 0)},
+	{"a tag of six bytes", raw(0x8a, 0x80, 0x80, 0x80, 0x80, 0x00, 0)},
+	{"a length of six bytes", raw(0x0a, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00)},
+	{"the largest field number", str(1<<29-1, "z")},
+	{"a field number beyond the largest", str(1<<29, "z")},
+	{"a group not ended in a span", msg(1, msg(2, msg(2, raw(0x4b+0x50, 1), num(1, 1))))},
 	{"field number zero", raw(0x02, 0)},
 	{"a field number whose lower 32 bits are 1", append(binary.AppendUvarint(nil, 1<<35|0x0a), 0)},
 	{"a known tag in more bytes than needed", raw(0x8a, 0x00, 0)},
