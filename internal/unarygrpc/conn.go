@@ -127,7 +127,8 @@ func (c *conn) handshake() error {
 	if secure := c.server.cfg.Credentials; secure != nil {
 		var info credentials.AuthInfo
 		var err error
-		if c.net, info, err = secure.ServerHandshake(c.raw); err != nil {
+		// Around a connection that is more than a net.Conn the credentials wrap theirs, and hide how it is half closed: see finish.
+		if c.net, info, err = secure.ServerHandshake(struct{ net.Conn }{c.raw}); err != nil {
 			return err
 		}
 		p.AuthInfo = info
