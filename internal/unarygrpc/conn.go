@@ -32,6 +32,15 @@ const (
 	maxDefaultWindow = 64<<10 - 1
 )
 
+// tableState is what the client knows of our table for compressing headers, which it has to keep as well.
+type tableState uint8
+
+const (
+	tableDefault tableState = iota // that it has HTTP/2's default size
+	tableShrunk                    // the same, and it has asked for a smaller one: the next headers must say how small it is
+	tableEmpty                     // that there is none
+)
+
 // conn is one client's connection. One goroutine reads it; calls are answered from theirs.
 type conn struct {
 	server *Server
@@ -55,6 +64,7 @@ type conn struct {
 	// filling is the call whose message is being read into.
 	filling *stream
 	output  output
+	table   tableState
 	// peerWindow is what the client lets us send on the connection, peerStreamWindow on each stream at first.
 	peerWindow, peerStreamWindow int64
 	// parked are answers that wait for the window of the connection, in order.
