@@ -305,7 +305,7 @@ func (c *conn) drain() {
 		return
 	}
 	c.startDraining("")
-	c.keepalive.timer.Reset(0) // sees to it that it comes to an end
+	c.wakeBy(time.Now()) // sees to it that it comes to an end
 	c.mu.Unlock()
 	c.flush()
 }
