@@ -79,7 +79,8 @@ func (g *Gatherer) Free() {
 	g.reserved.End()
 }
 
-// ReadAll reads to the end what has no announced length. The reservation grows with it, and remains the caller's after an error, too.
+// ReadAll reads to the end what has no announced length. What is returned may be held for long, by requests that wait in large numbers, and so is
+// held in buffers of one and a half times its size at most, but for the smallest. The reservation grows with it, and remains the caller's after an error, too.
 func ReadAll(from io.Reader, buffers mem.BufferPool, reserved *Reservation) (read mem.BufferSlice, err error) {
 	for err == nil {
 		if !reserved.Grow(readChunk) {
@@ -93,12 +94,28 @@ func ReadAll(from io.Reader, buffers mem.BufferPool, reserved *Reservation) (rea
 			n, err = from.Read((*chunk)[filled:])
 			filled += n
 		}
-		*chunk = (*chunk)[:filled]
-		read = append(read, mem.NewBuffer(chunk, buffers))
+		if chunk = shrink(chunk, filled, read.Len()+filled, buffers); chunk != nil {
+			read = append(read, mem.NewBuffer(chunk, buffers))
+		}
 	}
 	if !errors.Is(err, io.EOF) {
 		read.Free()
 		return nil, err
 	}
 	return read, nil
+}
+
+// shrink returns the bytes that are filled of the last chunk of some that hold total, in a smaller buffer if it wastes much; nil if there are none.
+func shrink(chunk *[]byte, filled, total int, buffers mem.BufferPool) *[]byte {
+	if len(*chunk)-filled <= total/2 {
+		*chunk = (*chunk)[:filled]
+		return chunk
+	}
+	defer buffers.Put(chunk)
+	if filled == 0 {
+		return nil
+	}
+	small := buffers.Get(max(filled, unpooled+1)) // smaller ones are not pooled
+	*small = append((*small)[:0], (*chunk)[:filled]...)
+	return small
 }

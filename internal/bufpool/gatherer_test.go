@@ -149,6 +149,22 @@ func TestReadAllReservesAsItGrows(t *testing.T) {
 	assert.Zero(t, p.Stats().InUse)
 }
 
+// Requests that wait hold their buffers, and may be many: what is read in 32 KiB must not take as much.
+func TestReadAllKeepsNoMoreThanHalfAgain(t *testing.T) {
+	p := New(DefaultConfig())
+	defer p.Close()
+	for _, size := range []int{0, 1, 700, unpooled, unpooled + 1, 4_600, 12_000, readChunk*2/3 - 1, readChunk*2/3 + 1, readChunk, readChunk + 1, 43_000, 50_000, 200_000} {
+		var reserved Reservation
+		whole := bytes.Repeat([]byte{7}, size)
+		got, err := ReadAll(bytes.NewReader(whole), p, &reserved)
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(whole, got.Materialize()), size)
+		assert.LessOrEqual(t, p.Stats().InUseBytes, int64(max(1<<minClassBits, size*3/2)), "%d bytes are held in %d buffers", size, len(got))
+		got.Free()
+		assert.Zero(t, p.Stats().InUse)
+	}
+}
+
 // zeros never end.
 type zeros struct{}
 

@@ -105,7 +105,7 @@ func (c *conn) throttle() bool {
 // answer answers a call that was handled. The mutex is held.
 func (c *conn) answer(s *stream, err error) {
 	if err != nil {
-		c.output.pending = appendRefusal(c.output.pending, s.id, http.StatusOK, statusOf(err))
+		c.output.pending = appendRefusal(c.output.pending, s.id, c.beginHeaders(), http.StatusOK, statusOf(err))
 		c.remove(s)
 		return
 	}
@@ -124,7 +124,7 @@ func (c *conn) refuse(s *stream, ended bool) {
 
 // refuseLocked is refuse of a call that there is. The mutex is held.
 func (c *conn) refuseLocked(s *stream, ended bool) {
-	c.output.pending = appendRefusal(c.output.pending, s.id, s.httpStatus, s.fault)
+	c.output.pending = appendRefusal(c.output.pending, s.id, c.beginHeaders(), s.httpStatus, s.fault)
 	if !ended {
 		c.output.pending = appendReset(c.output.pending, s.id, http2.ErrCodeNo) // it need not send the rest
 	}

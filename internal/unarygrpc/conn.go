@@ -32,6 +32,15 @@ const (
 	maxDefaultWindow = 64<<10 - 1
 )
 
+// tableState is what the client knows of our table for compressing headers, which it has to keep as well.
+type tableState uint8
+
+const (
+	tableDefault tableState = iota // that it has HTTP/2's default size
+	tableShrunk                    // the same, and it has asked for a smaller one: the next headers must say how small it is
+	tableEmpty                     // that there is none
+)
+
 // conn is one client's connection. One goroutine reads it; calls are answered from theirs.
 type conn struct {
 	server *Server
@@ -55,6 +64,7 @@ type conn struct {
 	// filling is the call whose message is being read into.
 	filling *stream
 	output  output
+	table   tableState
 	// peerWindow is what the client lets us send on the connection, peerStreamWindow on each stream at first.
 	peerWindow, peerStreamWindow int64
 	// parked are answers that wait for the window of the connection, in order.
@@ -127,7 +137,8 @@ func (c *conn) handshake() error {
 	if secure := c.server.cfg.Credentials; secure != nil {
 		var info credentials.AuthInfo
 		var err error
-		if c.net, info, err = secure.ServerHandshake(c.raw); err != nil {
+		// Around a connection that is more than a net.Conn the credentials wrap theirs, and hide how it is half closed: see finish.
+		if c.net, info, err = secure.ServerHandshake(struct{ net.Conn }{c.raw}); err != nil {
 			return err
 		}
 		p.AuthInfo = info
@@ -294,7 +305,7 @@ func (c *conn) drain() {
 		return
 	}
 	c.startDraining("")
-	c.keepalive.timer.Reset(0) // sees to it that it comes to an end
+	c.wakeBy(time.Now()) // sees to it that it comes to an end
 	c.mu.Unlock()
 	c.flush()
 }

@@ -31,13 +31,18 @@ var (
 	answerTrailers = string(appendField(nil, "grpc-status", "0"))
 )
 
+// emptyTable begins a block of headers and says that the dynamic table has no room, https://www.rfc-editor.org/rfc/rfc7541#section-6.3.
+const emptyTable = "\x20"
+
 func appendFrame(b []byte, length int, t http2.FrameType, flags http2.Flags, id uint32) []byte {
 	b = append(b, byte(length>>16), byte(length>>8), byte(length), byte(t), byte(flags))
 	return binary.BigEndian.AppendUint32(b, id)
 }
 
-func appendAnswer(b []byte, id uint32, message []byte) []byte {
-	b = appendFrame(b, len(answerHeaders), http2.FrameHeaders, http2.FlagHeadersEndHeaders, id)
+// appendAnswer answers a call with a message. Its headers begin with table: emptyTable or nothing.
+func appendAnswer(b []byte, id uint32, table string, message []byte) []byte {
+	b = appendFrame(b, len(table)+len(answerHeaders), http2.FrameHeaders, http2.FlagHeadersEndHeaders, id)
+	b = append(b, table...)
 	b = append(b, answerHeaders...)
 	b = appendFrame(b, prefixSize+len(message), http2.FrameData, 0, id)
 	b = append(b, 0)
@@ -47,9 +52,9 @@ func appendAnswer(b []byte, id uint32, message []byte) []byte {
 	return append(b, answerTrailers...)
 }
 
-// appendRefusal answers a call with a status and without a message.
-func appendRefusal(b []byte, id uint32, httpStatus int, s *status.Status) []byte {
-	headers := appendField(nil, ":status", strconv.Itoa(httpStatus))
+// appendRefusal answers a call with a status and without a message. Its headers begin with table: emptyTable or nothing.
+func appendRefusal(b []byte, id uint32, table string, httpStatus int, s *status.Status) []byte {
+	headers := appendField([]byte(table), ":status", strconv.Itoa(httpStatus))
 	headers = appendField(headers, "content-type", grpcContentType)
 	headers = appendField(headers, "grpc-status", strconv.Itoa(int(s.Code())))
 	if p := s.Proto(); len(p.GetDetails()) > 0 {

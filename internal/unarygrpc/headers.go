@@ -25,25 +25,25 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	}
 	s := &stream{id: id, buffers: c.server.cfg.Buffers, budget: c.server.cfg.Budget, opened: time.Duration(c.keepalive.lastHeard.Load())}
 	s.httpStatus = c.readHeaders(s, f)
+	if f.StreamEnded() && s.fault == nil {
+		s.complete()
+	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch limit := c.server.cfg.MaxConcurrentStreams; {
 	case c.draining:
-		c.mu.Unlock()
 		return nil // its number is above that of the GOAWAY frame, so the client knows that nobody looks at it
 	case limit > 0 && len(c.streams) >= int(limit):
-		c.mu.Unlock()
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeRefusedStream}
 	}
 	c.lastID = id
 	c.streams[id] = s
 	c.keepalive.idleSince = time.Time{}
-	c.mu.Unlock()
-
-	if f.StreamEnded() && s.fault == nil {
-		s.complete()
-	}
-	if s.fault != nil {
-		c.refuse(s, f.StreamEnded())
+	switch {
+	case s.fault != nil:
+		c.refuseLocked(s, f.StreamEnded())
+	case !s.deadline.IsZero():
+		c.wakeBy(s.deadline)
 	}
 	return nil
 }

@@ -57,6 +57,7 @@ type keepaliver struct {
 	born      time.Time    // never changed
 
 	timer     *time.Timer
+	wakes     time.Time // when the timer fires
 	stopped   bool
 	maxAge    time.Duration
 	idleSince time.Time // zero while there are calls
@@ -91,14 +92,28 @@ func (c *conn) begins() {
 	if k.maxAge < forever {
 		k.maxAge = time.Duration(float64(k.maxAge) * (1 + ageSpread*(2*rand.Float64()-1)))
 	}
-	k.timer = time.AfterFunc(c.tick(now), c.wake)
+	next := c.tick(now)
+	k.wakes = now.Add(next)
+	k.timer = time.AfterFunc(next, c.wake)
+}
+
+// wakeBy sees to it that the connection is looked after at a time at the latest. Calls come one after the other, and with the same timeout
+// their deadlines do: then all but one of many leave the timer as it is. The mutex is held.
+func (c *conn) wakeBy(at time.Time) {
+	if k := &c.keepalive; at.Before(k.wakes) {
+		k.wakes = at
+		k.timer.Reset(time.Until(at))
+	}
 }
 
 // wake looks after the connection and sets the time at which to do so again.
 func (c *conn) wake() {
 	c.mu.Lock()
-	if !c.keepalive.stopped {
-		c.keepalive.timer.Reset(c.tick(time.Now()))
+	if k := &c.keepalive; !k.stopped {
+		now := time.Now()
+		next := c.tick(now)
+		k.wakes = now.Add(next)
+		k.timer.Reset(next)
 	}
 	c.mu.Unlock()
 	c.flush()
@@ -146,6 +161,7 @@ func (c *conn) tick(now time.Time) time.Duration {
 		c.refuseSlow(now)
 		next = min(next, bufpool.SlowReader)
 	}
+	next = min(next, c.refuseLate(now))
 	// While there are calls, nothing says when the connection becomes idle.
 	if cfg.MaxConnectionIdle < forever {
 		next = min(next, cfg.MaxConnectionIdle)

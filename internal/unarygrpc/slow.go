@@ -31,3 +31,25 @@ func (c *conn) refuseSlow(now time.Time) {
 		c.refuseLocked(s, false)
 	}
 }
+
+// refuseLate refuses the calls whose deadlines have passed before their messages were complete, and returns when the next one does. The mutex is
+// held.
+func (c *conn) refuseLate(now time.Time) (next time.Duration) {
+	next = forever
+	for _, s := range c.streams {
+		if s.begun || s.deadline.IsZero() {
+			continue
+		}
+		left := s.deadline.Sub(now)
+		switch {
+		case left > 0:
+			next = min(next, left)
+		case s == c.filling:
+			next = min(next, time.Second) // when its frame will have been read, with luck
+		default:
+			s.fail(codes.DeadlineExceeded, "the deadline passed before the message was complete")
+			c.refuseLocked(s, false)
+		}
+	}
+	return next
+}

@@ -154,3 +154,60 @@ func TestAConnectionWithoutABoundIsLeftAlone(t *testing.T) {
 		})
 	}
 }
+
+// A client that lets its deadline pass in the middle of a message hears so at once, and what it has sent is given back.
+func TestADeadlinePassesBeforeTheMessageIsComplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(withMethod(t, Config{}, accept))
+		defer s.Stop()
+		c := pipe(t, s)
+		c.shake()
+		defer time.AfterFunc(time.Hour, func() { _ = c.conn.Close() }).Stop() // or it would wait for ever
+		begin := func(id uint32, fields ...string) {
+			c.open(id, fields...)
+			c.sent(c.framer.WriteData(id, false, message("x")[:4]))
+		}
+		born := time.Now()
+		begin(1, "grpc-timeout", "7S")
+		begin(3, "grpc-timeout", "3S")
+		c.open(5, "grpc-timeout", "5S") // and nothing of its message
+		begin(7)
+		begin(9, "grpc-timeout", "9S")
+		for _, late := range []struct {
+			id      uint32
+			seconds int
+		}{{3, 3}, {5, 5}, {1, 7}} {
+			got := c.outcome(late.id)
+			assert.Equal(t, codes.DeadlineExceeded, got.code, got.text)
+			assert.Equal(t, time.Duration(late.seconds)*time.Second, time.Since(born))
+			e, _ := c.next(late.id, http2.FrameRSTStream)
+			assert.Equal(t, http2.ErrCodeNo, e.code)
+		}
+		for _, id := range []uint32{9, 7} { // one in time, one without a deadline
+			c.sent(c.framer.WriteData(id, true, message("x")[4:]))
+			c.answered(id)
+			time.Sleep(time.Minute)
+		}
+		assert.Empty(t, only(s).streams)
+	})
+}
+
+// Nobody can be told in the middle of a frame, but after it.
+func TestADeadlinePassesInTheMiddleOfAFrame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(withMethod(t, Config{}, accept))
+		defer s.Stop()
+		c := pipe(t, s)
+		c.shake()
+		defer time.AfterFunc(time.Hour, func() { _ = c.conn.Close() }).Stop() // or it would wait for ever
+		born := time.Now()
+		c.open(1, "grpc-timeout", "1S")
+		var frame bytes.Buffer
+		require.NoError(t, http2.NewFramer(&frame, nil).WriteData(1, false, append([]byte{0, 0, 0, 1, 0}, make([]byte, 100)...)))
+		c.raw(frame.String()[:50])
+		time.Sleep(3500 * time.Millisecond)
+		c.raw(frame.String()[50:])
+		assert.Equal(t, codes.DeadlineExceeded, c.outcome(1).code)
+		assert.Equal(t, 4*time.Second, time.Since(born))
+	})
+}

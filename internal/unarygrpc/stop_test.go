@@ -2,6 +2,7 @@ package unarygrpc
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
 )
@@ -87,29 +89,46 @@ func TestAGracefulStopWaitsForMessages(t *testing.T) {
 
 // What the client says after its last answer is not answered any more, and does not cut the answer off.
 func TestTheEndOfAConnectionIsQuiet(t *testing.T) {
-	g := newGate()
-	s, address := serve(t, Config{}, g.handle)
-	c := dial(t, address)
-	c.call(1, "x")
-	<-g.entered
-	stopped := stopping(t, s, c)
-	_, _ = c.next(0, http2.FrameGoAway)
-	close(g.opened)
-	c.answered(1)
-	_, more := c.next(0, http2.FrameHeaders, http2.FramePing)
-	require.False(t, more, "the server has said that it ends")
-	for range 100 {
-		if c.framer.WritePing(false, [8]byte{}) != nil {
-			break
-		}
+	certificate, roots := certify(t)
+	for _, test := range []struct {
+		name string
+		cfg  Config
+		dial func(address string) (net.Conn, error)
+	}{
+		{"plain text", Config{}, func(address string) (net.Conn, error) { return net.Dial("tcp", address) }},
+		{"TLS", Config{Credentials: credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{certificate}})}, func(address string) (net.Conn, error) {
+			return tls.Dial("tcp", address, &tls.Config{RootCAs: roots, ServerName: "test", NextProtos: []string{"h2"}})
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g := newGate()
+			s, address := serve(t, test.cfg, g.handle)
+			conn, err := test.dial(address)
+			require.NoError(t, err)
+			c := newClient(t, conn)
+			c.shake()
+			c.call(1, "x")
+			<-g.entered
+			stopped := stopping(t, s, c)
+			_, _ = c.next(0, http2.FrameGoAway)
+			close(g.opened)
+			c.answered(1)
+			_, more := c.next(0, http2.FrameHeaders, http2.FramePing)
+			require.False(t, more, "the server has said that it ends")
+			for range 100 {
+				if c.framer.WritePing(false, [8]byte{}) != nil {
+					break
+				}
+			}
+			select {
+			case <-stopped:
+				t.Error("the client has not ended, so it is lingered for")
+			default:
+			}
+			_ = c.conn.Close()
+			<-stopped
+		})
 	}
-	select {
-	case <-stopped:
-		t.Error("the client has not ended, so it is lingered for")
-	default:
-	}
-	_ = c.conn.Close()
-	<-stopped
 }
 
 // A client that takes back its last call ends a graceful stop, whatever state the call is in.

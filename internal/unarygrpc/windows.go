@@ -20,7 +20,8 @@ func (c *conn) replenish(s *stream, read int) {
 	}
 }
 
-// settings takes over what the client asks for. The sizes of frames and headers we send are below any that it may ask for.
+// settings takes over what the client asks for. The sizes of frames and headers we send are below any that it may ask for, and so is
+// that of the table headers are compressed with, as there is none; but a client that allows less than the default must hear so.
 func (c *conn) settings(f *http2.SettingsFrame) error {
 	if f.IsAck() {
 		return nil
@@ -28,7 +29,12 @@ func (c *conn) settings(f *http2.SettingsFrame) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range f.NumSettings() {
-		if s := f.Setting(i); s.ID == http2.SettingInitialWindowSize {
+		switch s := f.Setting(i); s.ID {
+		case http2.SettingHeaderTableSize:
+			if s.Val < hpackTable && c.table == tableDefault {
+				c.table = tableShrunk
+			}
+		case http2.SettingInitialWindowSize:
 			if err := c.resizeWindows(int64(s.Val)); err != nil {
 				return err
 			}
@@ -36,6 +42,15 @@ func (c *conn) settings(f *http2.SettingsFrame) error {
 	}
 	c.output.pending = appendSettingsAck(c.output.pending)
 	return nil
+}
+
+// beginHeaders returns what the next block of headers begins with. The mutex is held.
+func (c *conn) beginHeaders() string {
+	if c.table != tableShrunk {
+		return ""
+	}
+	c.table = tableEmpty
+	return emptyTable
 }
 
 // windowUpdate lets answers go that waited for it.
@@ -81,7 +96,7 @@ func (s *stream) answerBytes() int64 { return int64(prefixSize + len(s.method.An
 
 func (c *conn) send(s *stream) {
 	c.peerWindow -= s.answerBytes()
-	c.output.pending = appendAnswer(c.output.pending, s.id, s.method.Answer)
+	c.output.pending = appendAnswer(c.output.pending, s.id, c.beginHeaders(), s.method.Answer)
 	c.remove(s)
 }
 

@@ -2,11 +2,13 @@ package unarygrpc
 
 import (
 	"context"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 )
@@ -232,4 +234,54 @@ func TestAClientMayAlwaysSend(t *testing.T) {
 	}
 	// A call that is over costs the window of the connection, too.
 	send(1, 2*window/step, nil, 1<<40, func(int) (bool, []byte) { return false, whole[:step] })
+}
+
+// A client that asks for a smaller table of headers is told once that there is none: it may end the connection otherwise.
+func TestASmallerTableOfHeadersIsConfirmed(t *testing.T) {
+	_, address := serve(t, Config{}, accept)
+	table := func(size uint32) http2.Setting { return http2.Setting{ID: http2.SettingHeaderTableSize, Val: size} }
+	for name, test := range map[string]struct {
+		first, later []http2.Setting
+		path         string
+		confirmed    []bool // by the blocks of headers of two calls, between which the later settings come
+	}{
+		"no wish":                     {confirmed: []bool{false, false, false, false}},
+		"the default":                 {first: []http2.Setting{table(hpackTable)}, confirmed: []bool{false, false, false, false}},
+		"none":                        {first: []http2.Setting{table(0)}, confirmed: []bool{true, false, false, false}},
+		"one byte less, and back":     {first: []http2.Setting{table(hpackTable - 1), table(hpackTable)}, confirmed: []bool{true, false, false, false}},
+		"less later":                  {later: []http2.Setting{table(100)}, confirmed: []bool{false, false, true, false}},
+		"less, and less":              {first: []http2.Setting{table(100)}, later: []http2.Setting{table(10)}, confirmed: []bool{true, false, false, false}},
+		"less, and calls are refused": {first: []http2.Setting{table(100)}, path: "/unknown", confirmed: []bool{true, false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", address)
+			require.NoError(t, err)
+			c := unread(t, conn)
+			c.framer.ReadMetaHeaders = nil
+			c.shake(test.first...)
+			var confirmed []bool
+			perCall := len(test.confirmed) / 2
+			for call := range 2 {
+				if test.path == "" {
+					c.call(uint32(2*call+1), "x")
+				} else {
+					c.open(uint32(2*call+1), ":path", test.path)
+				}
+				for len(confirmed) < perCall*(call+1) {
+					frame, err := c.framer.ReadFrame()
+					require.NoError(t, err)
+					if headers, is := frame.(*http2.HeadersFrame); is {
+						block := headers.HeaderBlockFragment()
+						confirmed = append(confirmed, block[0] == emptyTable[0])
+						_, err := hpack.NewDecoder(hpackTable, nil).DecodeFull(block)
+						require.NoError(t, err)
+					}
+				}
+				if call == 0 {
+					c.sent(c.framer.WriteSettings(test.later...))
+				}
+			}
+			assert.Equal(t, test.confirmed, confirmed)
+		})
+	}
 }

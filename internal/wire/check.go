@@ -23,7 +23,7 @@ func Check(signal Signal, data mem.BufferSlice) (*Request, error) {
 	if r := w.frames(length, root, 0); r != ok {
 		return nil, &SyntaxError{Signal: signal, Offset: w.faultOffset, Path: joinPath(w.faultPath), Rule: ruleNames[r]}
 	}
-	return &Request{signal: signal, legacy: w.legacy, buffers: data, items: w.items, bytes: length}, nil
+	return &Request{signal: signal, irregular: w.legacy || w.cursor.lenient, buffers: data, items: w.items, bytes: length}, nil
 }
 
 // walk is one pass over a request. It has two halves that must agree: slice for messages that lie within one buffer,
@@ -165,7 +165,9 @@ func (w *walk) slice(b []byte, m message, depth int) rule {
 		if o.kind < kindBytes {
 			switch o.kind {
 			case kindVarint:
-				pos, r = skipVarint(b[:end], pos)
+				if pos, r = skipVarint(b[:end], pos); r == ruleVarint {
+					pos, r = w.general(b[:end], start, m, depth+n)
+				}
 			case kindFixed64:
 				pos += 8
 			case kindFixed32:
@@ -224,7 +226,7 @@ func (w *walk) slice(b []byte, m message, depth int) rule {
 			m, end = o.message, pos+length
 			table = &ops[m]
 		default:
-			if r = o.kind.checkBody(b[pos : pos+length]); r == ok {
+			if r = w.checkBody(o.kind, b[pos:pos+length]); r == ok {
 				pos += length
 			}
 		}
@@ -300,13 +302,14 @@ func plainScalar(b []byte) bool {
 	return false
 }
 
-// skipVarint returns where the varint at pos ends.
+// skipVarint returns where the varint at pos ends. One of ten bytes, as negative numbers are, is left to the cursor: it may have more than 64
+// bits, and looking here would make all others dearer.
 func skipVarint(b []byte, pos int) (int, rule) {
 	for i, c := range b[pos:] {
 		if c < 0x80 {
 			return pos + i + 1, ok
 		}
-		if i == 9 {
+		if i == 8 {
 			return pos, ruleVarint
 		}
 	}
@@ -318,7 +321,10 @@ func skipVarint(b []byte, pos int) (int, rule) {
 func (w *walk) general(b []byte, start int, m message, depth int) (next int, _ rule) {
 	outer := w.cursor
 	w.cursor = cursor{current: b, pos: start}
-	defer func() { w.cursor = outer }()
+	defer func() {
+		outer.lenient = outer.lenient || w.cursor.lenient
+		w.cursor = outer
+	}()
 	number, t, r := w.cursor.tag()
 	if r == ok {
 		r = w.framesField(len(b), m, number, t, depth)
@@ -344,10 +350,12 @@ func (w *walk) inside(parent message, number int32) {
 }
 
 // checkBody checks the contents of a field that is neither plain bytes nor a message.
-func (k kind) checkBody(b []byte) rule {
+func (w *walk) checkBody(k kind, b []byte) rule {
 	if k == kindPackedVarint {
 		c := cursor{current: b}
-		return c.packedVarints(len(b))
+		r := c.packedVarints(len(b))
+		w.cursor.lenient = w.cursor.lenient || c.lenient
+		return r
 	}
 	return k.checkLength(len(b))
 }

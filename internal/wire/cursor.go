@@ -1,6 +1,10 @@
 package wire
 
-import "google.golang.org/grpc/mem"
+import (
+	"math"
+
+	"google.golang.org/grpc/mem"
+)
 
 // cursor reads forward over buffers as if they were one. It is the slow path: fields within one buffer are read from
 // the slice itself.
@@ -9,6 +13,7 @@ type cursor struct {
 	pos     int // in current
 	base    int // offset of current in the whole
 	rest    mem.BufferSlice
+	lenient bool // something was read that pdata takes and other parsers may not
 }
 
 func (c *cursor) offset() int { return c.base + c.pos }
@@ -48,15 +53,32 @@ func (c *cursor) varint() (uint64, rule) {
 		c.pos++
 		value |= uint64(b[0]&0x7f) << shift
 		if b[0] < 0x80 {
+			if shift == 63 && b[0] > 1 {
+				c.lenient = true
+			}
 			return value, ok
 		}
 	}
 	return 0, ruleVarint
 }
 
+// varint32 reads a tag or a length, for which other parsers allow 32 bits in at most five bytes.
+func (c *cursor) varint32() (uint64, rule) {
+	if c.pos < len(c.current) && c.current[c.pos] < 0x80 {
+		c.pos++
+		return uint64(c.current[c.pos-1]), ok
+	}
+	start := c.offset()
+	value, r := c.varint()
+	if value > math.MaxUint32 || c.offset()-start > 5 {
+		c.lenient = true
+	}
+	return value, r
+}
+
 // tag reads a tag. The field number is cut to 32 bits before it is judged, as in pdata.
 func (c *cursor) tag() (number int32, t wireType, _ rule) {
-	tag, r := c.varint()
+	tag, r := c.varint32()
 	if r != ok {
 		return 0, 0, r
 	}
@@ -69,7 +91,7 @@ func (c *cursor) tag() (number int32, t wireType, _ rule) {
 
 // length reads the length of a field that must end by the offset end.
 func (c *cursor) length(end int) (int, rule) {
-	n, r := c.varint()
+	n, r := c.varint32()
 	if r != ok {
 		return 0, r
 	}
@@ -99,6 +121,7 @@ func (c *cursor) value(t wireType, end int) rule {
 			}
 			return c.skip(n)
 		case typeStartGroup:
+			c.lenient = true
 			depth++
 		case typeEndGroup:
 			if depth == 0 {

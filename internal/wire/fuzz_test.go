@@ -55,6 +55,9 @@ func fuzzCheck(f *testing.F, signal Signal) {
 			require.NoError(t, err)
 			require.Equal(t, want.items(), r.Items())
 			require.Equal(t, len(data), r.Bytes())
+			if !r.Irregular() {
+				require.True(t, conformant(data, msgTracesRequest+message(signal)))
+			}
 		}
 	})
 }

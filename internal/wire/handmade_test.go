@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 )
 
@@ -34,14 +35,13 @@ var (
 	item      = msg(2, msg(9, str(1, "k"), msg(2, num(3, 7)))) // a span with an attribute, or a log record with a trace ID field
 	spanItem  = msg(2, str(5, "name"), fix32(16, 0x100), fix64(7, 1))
 	gauge     = msg(5, msg(1, fix64(4, 1)), msg(1, fix64(6, 2)))
-	sum       = msg(7, num(2, 2), msg(1, fix64(4, 1)), num(3, 1), msg(1, fix64(6, 2)))
+	// Ten bytes, of which the last would be the bits 64 to 69.
+	overflowing = raw(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f)
+	sum         = msg(7, num(2, 2), msg(1, fix64(4, 1)), num(3, 1), msg(1, fix64(6, 2)))
 )
 
 // handmade are the shapes that encoders may write and pdata's does not, and what hostile peers may send.
-var handmade = []struct {
-	name string
-	data []byte
-}{
+var handmade = append([]shape{
 	{"empty", nil},
 	{"empty resource", msg(1)},
 	{"empty scope", msg(1, msg(2))},
@@ -76,6 +76,16 @@ var handmade = []struct {
 	{"overflowing length", append(raw(0x0a), binary.AppendUvarint(nil, 1<<63-1)...)},
 	{"a varint of eleven bytes", raw(0x48, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1)},
 	{"a varint of ten bytes that overflows", raw(0x48, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f)},
+	{"a varint of ten bytes", msg(1, msg(2, msg(2, num(10, 1<<64-1))))},
+	{"a known varint that overflows", msg(1, msg(2, msg(2, append(raw(0x50), overflowing...))))},
+	{"an attribute that overflows", msg(1, resource, msg(1, msg(1, str(1, "k"), msg(2, append(raw(0x18), overflowing...)))))},
+	{"packed varints that overflow", msg(1, msg(2, msg(2, msg(10, msg(1, msg(8, msg(2, overflowing)))))))},
+	{"a tag of five bytes", raw(0x8a, 0x80, 0x80, 0x80, 0x00, 0)},
+	{"a tag of six bytes", raw(0x8a, 0x80, 0x80, 0x80, 0x80, 0x00, 0)},
+	{"a length of six bytes", raw(0x0a, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00)},
+	{"the largest field number", str(1<<29-1, "z")},
+	{"a field number beyond the largest", str(1<<29, "z")},
+	{"a group not ended in a span", msg(1, msg(2, msg(2, raw(0x4b+0x50, 1), num(1, 1))))},
 	{"field number zero", raw(0x02, 0)},
 	{"a field number whose lower 32 bits are 1", append(binary.AppendUvarint(nil, 1<<35|0x0a), 0)},
 	{"a known tag in more bytes than needed", raw(0x8a, 0x00, 0)},
@@ -87,4 +97,48 @@ var handmade = []struct {
 	{"a group not ended", slices.Concat(raw(0x4b), num(1, 1), msg(1))},
 	{"nested groups", slices.Concat(raw(0x4b, 0x53, 0x54, 0x4c), msg(1))},
 	{"an end without a group", raw(0x4c, 0x0a, 0)},
+}, mistypedAttributes()...)
+
+type shape struct {
+	name string
+	data []byte
+}
+
+// mistypedAttributes are requests with an attribute that is well-formed but for its wire type, in each place where one may stand.
+func mistypedAttributes() (list []shape) {
+	in := func(path ...int) func([]byte) []byte {
+		return func(field []byte) []byte {
+			for _, number := range slices.Backward(path) {
+				field = msg(number, field)
+			}
+			return field
+		}
+	}
+	for _, place := range []struct {
+		name   string
+		number int
+		within func([]byte) []byte
+	}{
+		{"resource", 1, in(1, 1)},
+		{"scope", 3, in(1, 2, 1)},
+		{"span", 9, in(1, 2, 2)},
+		{"event", 3, in(1, 2, 2, 11)},
+		{"link", 4, in(1, 2, 2, 13)},
+		{"log record", 6, in(1, 2, 2)},
+		{"metric", 12, in(1, 2, 2)},
+		{"gauge's point", 7, in(1, 2, 2, 5, 1)},
+		{"histogram's point", 9, in(1, 2, 2, 9, 1)},
+		{"exponential histogram's point", 1, in(1, 2, 2, 10, 1)},
+		{"exemplar", 7, in(1, 2, 2, 5, 1, 5)},
+		{"key-value list", 1, in(1, 2, 2, 9, 2, 6)},
+	} {
+		for t := range wireType(8) {
+			if t != typeLen {
+				field := msg(place.number, str(1, "k"), msg(2, str(1, "abc")))
+				field[0] = field[0]&^7 | byte(t)
+				list = append(list, shape{fmt.Sprintf("an attribute of a %s with wire type %d", place.name, t), place.within(field)})
+			}
+		}
+	}
+	return list
 }

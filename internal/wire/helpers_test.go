@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // frames cuts data into buffers of n bytes.
@@ -172,4 +173,37 @@ func mustCheck(t testing.TB, signal Signal, data mem.BufferSlice) *Request {
 	r, err := Check(signal, data)
 	require.NoError(t, err)
 	return r
+}
+
+// conformant reports whether Protobuf's own parser takes data for the message, and so whatever follows it for what it is.
+func conformant(data []byte, m message) bool {
+	for len(data) > 0 {
+		number, t, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return false
+		}
+		data = data[n:]
+		if n = protowire.ConsumeFieldValue(number, t, data); n < 0 {
+			return false
+		}
+		f, known := fieldOf(m, int32(number))
+		if body, _ := protowire.ConsumeBytes(data[:n]); known && t == protowire.BytesType {
+			switch f.kind {
+			case kindMessage:
+				if !conformant(body, f.message) {
+					return false
+				}
+			case kindPackedVarint:
+				for len(body) > 0 {
+					_, step := protowire.ConsumeVarint(body)
+					if step < 0 {
+						return false
+					}
+					body = body[step:]
+				}
+			}
+		}
+		data = data[n:]
+	}
+	return true
 }

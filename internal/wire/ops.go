@@ -47,7 +47,7 @@ func lookUp(m message, number int32, t wireType) op {
 	case k == kindPackedVarint && t == typeVarint:
 		k = kindVarint
 	case t != k.wireType():
-		k = kindWrongType
+		return op{kind: kindWrongType} // without the message: who sees it may take the field for one
 	}
 	return op{kind: k, message: f.message}
 }

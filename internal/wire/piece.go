@@ -71,7 +71,7 @@ func (p *piece) reset() {
 
 // request makes the piece a request. All containers are closed.
 func (p *piece) request(s *splitter) *Request {
-	r := &Request{signal: s.signal, legacy: s.legacy, items: p.items, bytes: p.size}
+	r := &Request{signal: s.signal, irregular: s.irregular, items: p.items, bytes: p.size}
 	if len(p.parts) > 1 {
 		r.parts = p.parts
 	}

@@ -43,11 +43,11 @@ func (s Signal) String() string {
 // reference. A Request belongs to one goroutine at a time; Clone gives another goroutine its own. The buffers' contents
 // are never changed.
 type Request struct {
-	signal  Signal
-	legacy  bool
-	buffers mem.BufferSlice
-	items   int
-	bytes   int
+	signal    Signal
+	irregular bool
+	buffers   mem.BufferSlice
+	items     int
+	bytes     int
 	// parts are the original requests in order; nil while there is only one.
 	parts []part
 }
@@ -70,9 +70,11 @@ func (r *Request) Bytes() int { return r.bytes }
 // Parts returns the number of requests joined into this one.
 func (r *Request) Parts() int { return max(len(r.parts), 1) }
 
-// Legacy reports whether items stand in the field that OTLP 0.15 and older used for scopes. pdata reads them, other
-// receivers may not: who forwards such a request to an unknown peer should decode and encode it once.
-func (r *Request) Legacy() bool { return r.legacy }
+// Irregular reports whether pdata reads the request in a way that other receivers may not: items stand in the field that OTLP 0.15
+// and older used for scopes, or there is a group, or a tag, a length or another varint with more bits or bytes than Protobuf allows. Joined with
+// others unchanged it could spoil them, as a group that is not ended reaches into the next request: who forwards it should decode and
+// encode it once.
+func (r *Request) Irregular() bool { return r.irregular }
 
 // Buffers returns the request's bytes, borrowed: valid until Free, and taking no reference.
 func (r *Request) Buffers() mem.BufferSlice { return r.buffers }
@@ -115,7 +117,7 @@ func (r *Request) Append(other *Request) {
 	r.buffers = append(r.buffers, other.buffers...)
 	r.items += other.items
 	r.bytes += other.bytes
-	r.legacy = r.legacy || other.legacy
+	r.irregular = r.irregular || other.irregular
 	other.reset()
 }
 

@@ -51,7 +51,7 @@ func TestAnEncodedRequestSaysWhatItHolds(t *testing.T) {
 		assert.Equal(t, c.name, r.Signal().String())
 		assert.Equal(t, c.items, r.Items())
 		assert.Equal(t, 1, r.Parts())
-		assert.False(t, r.Legacy())
+		assert.False(t, r.Irregular())
 		assert.Equal(t, r.Bytes(), r.Buffers().Len())
 		assert.Equal(t, r.Buffers().Materialize(), r.AppendTo(nil))
 		r.Free()
@@ -260,11 +260,25 @@ func TestAMetricIsDividedWithAllItsFields(t *testing.T) {
 	}
 }
 
-func TestLegacyIsSaidWhereOldScopesCount(t *testing.T) {
-	for _, h := range handmade {
-		r, err := Check(Traces, mem.BufferSlice{mem.SliceBuffer(h.data)})
-		if err == nil {
-			assert.Equal(t, h.name == "deprecated scopes", r.Legacy(), h.name)
+func TestWhatOnlyPdataReadsIsIrregular(t *testing.T) {
+	irregular := []string{
+		"deprecated scopes", "a varint of ten bytes that overflows", "a known varint that overflows", "an attribute that overflows",
+		"packed varints that overflow", "a tag of six bytes", "a length of six bytes", "a field number whose lower 32 bits are 1",
+		"a field number beyond the largest", "a group not ended in a span", "an empty group",
+		"a group not ended", "nested groups",
+	}
+	for _, frame := range []int{0, 1, 7} {
+		var got []string
+		for _, h := range handmade {
+			is := false
+			for _, signal := range []Signal{Traces, Metrics, Logs} {
+				r, err := Check(signal, frames(h.data, frame))
+				is = is || err == nil && r.Irregular()
+			}
+			if is {
+				got = append(got, h.name)
+			}
 		}
+		assert.ElementsMatch(t, irregular, got, "in frames of %d", frame)
 	}
 }

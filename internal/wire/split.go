@@ -29,7 +29,7 @@ func (r *Request) Split(maxItems, maxBytes int, pool mem.BufferPool) ([]*Request
 		return nil, errIndivisible
 	}
 	s := splitter{
-		source: newSource(r.buffers), signal: r.signal, legacy: r.legacy, pool: pool,
+		source: newSource(r.buffers), signal: r.signal, irregular: r.irregular, pool: pool,
 		maxItems: maxItems, maxBytes: maxBytes,
 	}
 	start := 0
@@ -64,7 +64,7 @@ type child struct {
 type splitter struct {
 	source             source
 	signal             Signal
-	legacy             bool
+	irregular          bool
 	pool               mem.BufferPool
 	maxItems, maxBytes int
 

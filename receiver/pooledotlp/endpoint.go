@@ -102,8 +102,8 @@ func (s *signal[T]) exportBytes(ctx context.Context, data mem.BufferSlice) error
 		data.Free()
 		return s.malformed(ctx, err)
 	}
-	if r.Legacy() {
-		if r, err = s.modernize(r); err != nil {
+	if r.Irregular() {
+		if r, err = s.encodeAnew(r); err != nil {
 			return toStatus(err)
 		}
 	}
@@ -111,9 +111,9 @@ func (s *signal[T]) exportBytes(ctx context.Context, data mem.BufferSlice) error
 	return s.exportRequest(ctx, r)
 }
 
-// modernize encodes a request of OTLP 0.15 or older anew, because the backend may not know its fields any more. It uses
-// up the old request.
-func (s *signal[T]) modernize(old *wire.Request) (*wire.Request, error) {
+// encodeAnew encodes an irregular request as pdata does, because the backend may not read it, nor what it is joined with. It uses up the
+// old request.
+func (s *signal[T]) encodeAnew(old *wire.Request) (*wire.Request, error) {
 	defer old.Free()
 	value, err := s.decode(old)
 	if err != nil {

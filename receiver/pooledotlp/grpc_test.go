@@ -221,6 +221,21 @@ func TestOldScopeFieldsAreDecodedOnBothPaths(t *testing.T) {
 	})
 }
 
+// Groups, which OTLP has none of, do not reach what other clients' requests are joined with.
+func TestGroupsGoNoFurther(t *testing.T) {
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		r := start(t, defaultConfig(decode))
+		notEnded := []byte{0x4b, 0x08, 0x01}
+		request := append([]byte{0x0a, 0x08, 0x12, 0x06, 0x12, 0x04, 0x2a, 0x02, 'o', 'k'}, notEnded...)
+		_, err := sendRaw(t, dial(t, r.grpc), tracesNames, request)
+		require.NoError(t, err)
+		require.Len(t, r.sink.AllTraces(), 1)
+		spans := r.sink.AllTraces()[0].ResourceSpans().At(0).ScopeSpans().At(0).Spans()
+		assert.Equal(t, "ok", spans.At(0).Name())
+		assert.NotContains(t, string(r.sink.lastTraces), string(notEnded))
+	})
+}
+
 func TestAPortInUseFailsTheStart(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -50,6 +50,8 @@ type sink struct {
 	err     error
 	ctx     context.Context // of the last call
 	encoded int             // calls that carried bytes
+	// lastTraces are the bytes of the last of them that carried traces.
+	lastTraces []byte
 }
 
 func (s *sink) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
@@ -92,6 +94,9 @@ func (s *sink) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
 		if td, err = r.Traces(); err != nil {
 			return err
 		}
+		s.mu.Lock()
+		s.lastTraces = r.AppendTo(nil)
+		s.mu.Unlock()
 	}
 	if err := s.seen(ctx, r != nil); err != nil {
 		return err
