@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/pprofile"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/otel/attribute"
+	"go.uber.org/zap"
 	"google.golang.org/grpc/mem"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
@@ -49,6 +50,9 @@ type otlpExporter struct {
 }
 
 func newOTLPExporter(set exporter.Settings, cfg *Config, signal wire.Signal) (*otlpExporter, error) {
+	// The Collector's helper logs an error for each request that it gives up. Its stack is always the same thirty lines, among which the one
+	// that says that the backend is away would not be found.
+	set.Logger = set.Logger.WithOptions(zap.AddStacktrace(zap.DPanicLevel))
 	e := &otlpExporter{cfg: cfg, buffers: mem.NopBufferPool{}}
 	if cfg.Optimizations == OptimizationsAll {
 		e.pooled = bufpool.New(bufpool.Config{MaxIdleBytes: cfg.Buffers.MaxIdleBytes, TTL: cfg.Buffers.TTL})

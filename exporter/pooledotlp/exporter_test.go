@@ -12,9 +12,12 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/exporter/pooledotlp/internal/sample"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
 )
 
@@ -165,5 +168,21 @@ func TestStartFailsWhereTheStockExporterFails(t *testing.T) {
 			require.Error(t, e.Start(context.Background(), componenttest.NewNopHost()))
 			require.NoError(t, e.Shutdown(context.Background()))
 		})
+	}
+}
+
+func TestARequestThatIsGivenUpIsLoggedWithoutAStack(t *testing.T) {
+	core, logs := observer.New(zap.ErrorLevel)
+	set := exportertest.NewNopSettings(NewFactory().Type())
+	set.Logger = zap.New(core, zap.AddStacktrace(zap.ErrorLevel)) // as the Collector's is
+	e := newTracesExporter(t, set, newConfig(t, map[string]any{
+		"endpoint": freeAddress(t), "sending_queue": map[string]any{"enabled": false}, "retry_on_failure": map[string]any{"enabled": false},
+		"tls": map[string]any{"insecure": true},
+	}))
+	startComponent(t, e, componenttest.NewNopHost())
+	require.Error(t, e.ConsumeTraces(t.Context(), sample.Spans(1)))
+	require.NotZero(t, logs.Len())
+	for _, entry := range logs.All() {
+		assert.Empty(t, entry.Stack, entry.Message)
 	}
 }

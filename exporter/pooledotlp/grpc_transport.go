@@ -70,7 +70,9 @@ func (t *grpcTransport) start(ctx context.Context, host component.Host) error {
 		client.BalancerName = t.stockBalancer()
 	}
 	if t.pool != nil {
-		options = append(options, configgrpc.WithGrpcDialOption(t.pool.DialOption()))
+		for _, option := range t.pool.DialOptions() {
+			options = append(options, configgrpc.WithGrpcDialOption(option))
+		}
 	}
 	if t.cfg.Optimizations != OptimizationsNone {
 		// Answers are a few bytes, and grpc-go sends a ping after each to learn how much the backend could send.

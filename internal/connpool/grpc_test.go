@@ -2,12 +2,14 @@ package connpool
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -76,7 +78,7 @@ func TestARealClientSpreadsItsCallsOverConnectionsToEveryAddress(t *testing.T) {
 	cfg.MaxConnections = 8
 	p := New(cfg)
 	defer p.Close()
-	client := dial(t, "test:///backend", p.DialOption(), grpc.WithResolvers(names))
+	client := dial(t, "test:///backend", append(p.DialOptions(), grpc.WithResolvers(names))...)
 
 	var callers sync.WaitGroup
 	for range 64 {
@@ -120,7 +122,7 @@ func TestRealConnectionsAreUsedEvenlyAtLowAndAtHighLoad(t *testing.T) {
 			cfg.HealthCheck.Enabled = false // its calls are none of the load's
 			p := New(cfg)
 			defer p.Close()
-			client := dial(t, startServer(t, &slowHealth{delay: c.delay}, grpc.UnaryInterceptor(count)), p.DialOption())
+			client := dial(t, startServer(t, &slowHealth{delay: c.delay}, grpc.UnaryInterceptor(count)), p.DialOptions()...)
 			call := func() {
 				_, err := client.Check(context.Background(), &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
 				assert.NoError(t, err)
@@ -194,7 +196,7 @@ func TestABlackHoleUnderRealTraffic(t *testing.T) {
 	cfg.HealthCheck.Interval, cfg.HealthCheck.Timeout = 200*time.Millisecond, 100*time.Millisecond
 	p := New(cfg)
 	defer p.Close()
-	client := dial(t, proxy.Address(), p.DialOption())
+	client := dial(t, proxy.Address(), p.DialOptions()...)
 	call := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
@@ -251,4 +253,26 @@ func BenchmarkPick(b *testing.B) {
 			})
 		})
 	}
+}
+
+func TestABackendThatIsBackIsFoundWithinSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(DefaultConfig())
+		defer p.Close()
+		var tried []time.Time // written by one connection, one attempt after the other
+		away := grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) {
+			tried = append(tried, time.Now())
+			return nil, errors.New("away")
+		})
+		cc, err := grpc.NewClient("passthrough:///backend", append(p.DialOptions(), away, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+		require.NoError(t, err)
+		cc.Connect()
+		time.Sleep(10 * time.Minute)
+		require.NoError(t, cc.Close())
+		synctest.Wait()
+		require.Greater(t, len(tried), 50)
+		for i := 1; i < len(tried); i++ {
+			assert.LessOrEqual(t, tried[i].Sub(tried[i-1]), 12*time.Second)
+		}
+	})
 }

@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/balancer"
 	"google.golang.org/grpc/serviceconfig"
 )
@@ -72,9 +74,19 @@ func New(cfg Config) *Pool {
 	return p
 }
 
-// DialOption makes a client connection use the pool.
-func (p *Pool) DialOption() grpc.DialOption {
-	return grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"loadBalancingConfig":[{%q:{"pool":%q}}]}`, Name, p.key))
+// reconnect is how long a connection that could not be made is left alone: grpc-go's own (https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md),
+// but for its two minutes at most. Meanwhile calls are refused, though the backend may be back.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second},
+	MinConnectTimeout: 20 * time.Second,
+}
+
+// DialOptions make a client connection use the pool.
+func (p *Pool) DialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDefaultServiceConfig(fmt.Sprintf(`{"loadBalancingConfig":[{%q:{"pool":%q}}]}`, Name, p.key)),
+		grpc.WithConnectParams(reconnect),
+	}
 }
 
 // Stats returns the statistics of all client connections of the pool.

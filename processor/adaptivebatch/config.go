@@ -139,7 +139,7 @@ func (cfg *Config) Unmarshal(conf *confmap.Conf) error {
 	if isDefault("send_batch_min_size") {
 		cfg.SendBatchMinSize = min(cfg.SendBatchMinSize, cfg.SendBatchSize)
 	}
-	if isDefault("send_batch_max_bytes") {
+	if isDefault("send_batch_max_bytes") && cfg.MaxPendingBytes > 0 {
 		cfg.SendBatchMaxBytes = min(cfg.SendBatchMaxBytes, cfg.MaxPendingBytes)
 	}
 	switch {

@@ -87,6 +87,7 @@ func TestContradictionsAreReported(t *testing.T) {
 	require.ErrorContains(t, confmap.Validate(load(t, "invalid_config.yaml", "contradiction")), "adaptive must not be true with `optimizations: none`")
 	require.ErrorContains(t, confmap.Validate(load(t, "invalid_config.yaml", "bytes")),
 		"send_batch_max_bytes must be less than or equal to max_pending_bytes (1000), found 2000")
+	require.NotContains(t, confmap.Validate(load(t, "invalid_config.yaml", "pending")).Error(), "send_batch_max_bytes", "it was not set")
 	require.ErrorContains(t, confmap.Validate(load(t, "invalid_config.yaml", "trickle")),
 		"timeout must be less than max_wait (30s) with `adaptive: false`, unless `wait_for_result: false`, found 30s")
 }

@@ -12,7 +12,7 @@ import (
 func (b *batcher) Start(context.Context, component.Host) error {
 	if b.cfg.encodes() {
 		b.buffers.LeaveOutOfHeadroom()
-		b.logger.Info("Calls are encoded on arrival: nothing behind this processor looks into them.")
+		b.logger.Info("Calls that arrive decoded are encoded at once: nothing behind this processor looks into them.")
 	}
 	return nil
 }
