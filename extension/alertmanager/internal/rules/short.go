@@ -85,8 +85,8 @@ func (r *Rule) Check() error {
 	return errors.Join(errs...)
 }
 
-// known are the severities whose order is known.
-var known = []string{"info", "warning", "error", "critical"}
+// severityOrder has the severities whose order is known, from the lowest.
+var severityOrder = []string{"info", "warning", "error", "critical"}
 
 func (r *Rule) checkSteps() (errs []error) {
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -99,8 +99,8 @@ func (r *Rule) checkSteps() (errs []error) {
 		if step.Severity == "" || severities[step.Severity] {
 			fault("`escalate::%d::severity` must differ from those before, found %q", i, step.Severity)
 		}
-		if rank := slices.Index(known, step.Severity); rank >= 0 {
-			if rank < slices.Index(known, highest) {
+		if rank := slices.Index(severityOrder, step.Severity); rank >= 0 {
+			if rank < slices.Index(severityOrder, highest) {
 				fault("`escalate::%d::severity` must be higher than %q, found %q", i, highest, step.Severity)
 			}
 			highest = step.Severity
