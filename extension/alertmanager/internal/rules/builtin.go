@@ -33,6 +33,8 @@ type shipped struct {
 	summary    string
 }
 
+// Latency and errors are silent while nothing is sent or received. Their last value counts for 90 s and not for PromQL's five minutes, which is
+// longer than their `for`: a single failure, and nothing after it, would fire. It is long enough for clients that send once a minute.
 var builtin = []shipped{
 	{
 		"HighCPU", `{"process.cpu.utilization"} > %s`, 0.8, 5 * time.Minute, "warning",
@@ -43,7 +45,7 @@ var builtin = []shipped{
 		"The Collector uses {{ $value | humanizePercentage }} of its memory limit",
 	},
 	{
-		"SlowExport", `{"otelcol.self.export.latency", quantile="0.99"} > %s`, 0.1, 3 * time.Minute, "warning",
+		"SlowExport", `last_over_time({"otelcol.self.export.latency", quantile="0.99"}[90s]) > %s`, 0.1, 3 * time.Minute, "warning",
 		"One export in a hundred of {{ $labels.exporter }} takes longer than {{ $value | humanizeDuration }}",
 	},
 	{
@@ -55,7 +57,7 @@ var builtin = []shipped{
 		"Work is waiting and only {{ $value | humanize }} items/s are sent",
 	},
 	{
-		"HighErrorRate", `{"otelcol.self.error.ratio"} > %s`, 0.01, 2 * time.Minute, "critical",
+		"HighErrorRate", `last_over_time({"otelcol.self.error.ratio"}[90s]) > %s`, 0.01, 2 * time.Minute, "critical",
 		"{{ $value | humanizePercentage }} of the {{ $labels.signal }} fail ({{ $labels.direction }})",
 	},
 }

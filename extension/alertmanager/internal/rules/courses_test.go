@@ -45,7 +45,7 @@ func TestPredictionsOnRecordedCourses(t *testing.T) {
 				}
 			}
 			before := map[string]bool{}
-			evaluate(t, strings.Join(series, "\n  "), "../../rules/prediction.yml", step, 75*int(time.Minute/step), func(now time.Duration, r *prometheusrules.AlertingRule) {
+			evaluate(t, strings.Join(series, "\n  "), loaded(t, "../../rules/prediction.yml"), step, 75*int(time.Minute/step), func(now time.Duration, r *prometheusrules.AlertingRule) {
 				fires := r.State() == prometheusrules.StateFiring
 				if fires != before[r.Name()] {
 					turns = append(turns, fmt.Sprintf("%s %s %s", now, r.Name(), map[bool]string{true: "fires", false: "recovers"}[fires]))

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,11 +18,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// evaluate evaluates a rule file at each step of a course and shows what it found.
-func evaluate(t *testing.T, course, path string, step time.Duration, steps int, found func(time.Duration, *prometheusrules.AlertingRule)) {
+// loaded returns the rules of a file alone.
+func loaded(t *testing.T, path string) *Set {
 	t.Helper()
 	set, err := Load(Builtin{}, nil, []string{path})
 	require.NoError(t, err)
+	return set
+}
+
+// evaluate evaluates rules at each step of a course and shows what it found.
+func evaluate(t *testing.T, course string, set *Set, step time.Duration, steps int, found func(time.Duration, *prometheusrules.AlertingRule)) {
+	t.Helper()
 	engine, err := Start(Config{
 		Storage: promqltest.LoadedStorage(t, fmt.Sprintf("load %s\n  %s\n", step, course)), Rules: set, Interval: time.Hour, ExternalURL: &url.URL{},
 		Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
@@ -47,7 +54,7 @@ func states(t *testing.T, course, file, rule string, minutes int) []string {
 	path := filepath.Join(t.TempDir(), "rules.yml")
 	require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
 	var found []string
-	evaluate(t, course, path, time.Minute, minutes, func(_ time.Duration, r *prometheusrules.AlertingRule) {
+	evaluate(t, course, loaded(t, path), time.Minute, minutes, func(_ time.Duration, r *prometheusrules.AlertingRule) {
 		if r.Name() == rule {
 			found = append(found, r.State().String())
 		}
@@ -84,6 +91,42 @@ func TestRulesOfAFileAreEvaluatedAsPrometheusDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, c.want, states(t, c.course, c.file, "A", len(c.want)))
+		})
+	}
+}
+
+// The figures are there only in the windows of 10 s in which something is sent or received.
+func TestOneFailureOnAQuietCollectorFiresNothing(t *testing.T) {
+	set, err := Load(Builtin{Enabled: true}, nil, nil)
+	require.NoError(t, err)
+	const (
+		step        = 10 * time.Second
+		errorRatio  = `{"otelcol.self.error.ratio", direction="export", signal="traces"} `
+		slowExports = `{"otelcol.self.export.latency", exporter="x", quantile="0.99"} `
+	)
+	oncePerMinute := "0x5" + strings.Repeat(" 1 _x5", 6) // as by clients that push metrics
+	for name, c := range map[string]struct {
+		rule, course string
+		turns        []string
+	}{
+		"one failure":                {"HighErrorRate", errorRatio + "0x5 1 _x35", nil},
+		"constant failures":          {"HighErrorRate", errorRatio + "0x5 1x35", []string{"3m0s"}},
+		"failures once a minute":     {"HighErrorRate", errorRatio + oncePerMinute, []string{"3m0s"}},
+		"failures, then none":        {"HighErrorRate", errorRatio + "0x5 1x20 0x14", []string{"3m0s", "4m30s"}},
+		"failures, then silence":     {"HighErrorRate", errorRatio + "0x5 1x20 _x15", []string{"3m0s", "5m50s"}},
+		"one slow export":            {"SlowExport", slowExports + "0x5 1 _x35", nil},
+		"constantly slow exports":    {"SlowExport", slowExports + "0x5 1x35", []string{"4m0s"}},
+		"slow exports once a minute": {"SlowExport", slowExports + oncePerMinute, []string{"4m0s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var turns []string
+			fired := false
+			evaluate(t, c.course, set, step, 42, func(now time.Duration, r *prometheusrules.AlertingRule) {
+				if fires := r.State() == prometheusrules.StateFiring; r.Name() == c.rule && fires != fired {
+					turns, fired = append(turns, now.String()), fires
+				}
+			})
+			assert.Equal(t, c.turns, turns)
 		})
 	}
 }

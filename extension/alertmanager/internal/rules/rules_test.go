@@ -71,6 +71,45 @@ func TestEveryFaultOfARuleIsNamed(t *testing.T) {
 	assert.ErrorContains(t, err, "`threshold` must be set")
 }
 
+func TestAPatternThatIsNoRegularExpressionIsNamed(t *testing.T) {
+	rule := Rule{Name: "X", Metric: "m", Op: ">", Threshold: number(1), Match: map[string]string{"exporter": "*", "receiver": "(", "fine": ".*"}}
+	_, err := Load(Builtin{}, []Rule{rule}, nil)
+	require.ErrorContains(t, err, "`rules::0` (X): `match::exporter` must be a regular expression such as \".*\", found \"*\": error parsing regexp: missing argument")
+	require.ErrorContains(t, err, "`match::receiver` must be")
+	assert.NotContains(t, err.Error(), "fine")
+}
+
+func TestAnEscalationToALowerSeverityIsRefused(t *testing.T) {
+	load := func(own string, labels map[string]string, steps ...string) error {
+		rule := Rule{Name: "X", Expr: "x", Severity: own, Labels: labels}
+		for i, severity := range steps {
+			rule.Escalate = append(rule.Escalate, Step{After: time.Duration(i+1) * time.Minute, Severity: severity})
+		}
+		_, err := Load(Builtin{}, []Rule{rule}, nil)
+		return err
+	}
+	require.ErrorContains(t, load("critical", nil, "warning"), "`rules::0` (X): `escalate::0::severity` must be higher than \"critical\", found \"warning\"")
+	require.ErrorContains(t, load("", map[string]string{"severity": "error"}, "info"), "must be higher than \"error\"")
+	require.ErrorContains(t, load("", map[string]string{"severity": "error"}, "error"), "must differ")
+	require.ErrorContains(t, load("info", nil, "error", "page", "warning"), "`escalate::2::severity` must be higher than \"error\"")
+	require.NoError(t, load("info", nil, "warning", "error", "critical"))
+	require.NoError(t, load("critical", nil, "page"), "nobody knows the order of severities of one's own")
+	require.NoError(t, load("P1", nil, "info"))
+	require.NoError(t, load("", nil, "info"))
+}
+
+func TestANameWithDotsIsToldHowToBeWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "dots.yml")
+	require.NoError(t, os.WriteFile(file, []byte("groups: [{name: g, rules: [{alert: A, expr: 'a.b > 1'}]}]"), 0o600))
+	_, err := Load(Builtin{}, []Rule{
+		{Name: "Metric", Expr: "otelcol.self.queue.utilization > 0.8"}, {Name: "Label", Expr: `x{service.name="a"}`}, {Name: "Other", Expr: "x > #"},
+	}, []string{file})
+	const hint = `{"otelcol.self.queue.utilization"}`
+	require.ErrorContains(t, err, "`rules::0` (Metric): could not parse expression: 1:8: parse error: unexpected character: '.' (names with dots")
+	require.ErrorContains(t, err, "`rules::1` (Label): could not parse expression: 1:10: parse error: unexpected character inside braces: '.' (names with dots")
+	assert.Equal(t, 3, strings.Count(err.Error(), hint), "not where something else is wrong: %v", err)
+}
+
 func TestFaultsInExpressionsTemplatesAndFilesNameRuleAndReason(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "wrong.yml")
 	require.NoError(t, os.WriteFile(file, []byte("groups: [{name: g, rules: [{alert: A, expr: 'sum(', labels: {x: '{{ nope }}'}}]}]"), 0o600))
@@ -96,7 +135,7 @@ func TestFaultsOfOneKindHideNoOthers(t *testing.T) {
 		{Name: "Odd", Expr: "rate(x)", Severity: "warning", Escalate: []Step{{After: time.Minute, Severity: "critical"}}},
 	}, []string{file, unknown, twice})
 	for _, want := range []string{
-		"`disable::0`", "`rules::0` (Short): `metric` or `expr` must be set", "`rules` (Odd): could not parse expression", "expected type range vector",
+		"`disable::0`", "`rules::0` (Short): `metric` or `expr` must be set", "`rules::1` (Odd): could not parse expression", "expected type range vector",
 		file + `: 1:`, `group "g", rule 1, "A"`, "more than one YAML document", unknown + ": ", "line 4: field fro not found",
 		`"g" is repeated in the same file`, `"a b"`,
 	} {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 
@@ -37,6 +38,7 @@ func Load(builtin Builtin, short []Rule, files []string) (*Set, error) {
 	errs := []error{prefix("`builtin_rules`", builtin.Check())}
 	shipped := builtin.rules()
 	var sound []Rule
+	var places []string
 	taken := map[string]string{}
 	for i := range shipped {
 		taken[shipped[i].identity()] = "a rule that ships (to replace that, put it into `builtin_rules::disable`)"
@@ -52,9 +54,13 @@ func Load(builtin Builtin, short []Rule, files []string) (*Set, error) {
 			continue
 		}
 		taken[short[i].identity()] = where
-		sound = append(sound, short[i])
+		sound, places = append(sound, short[i]), append(places, where)
 	}
-	errs = append(errs, s.compile(builtinSource, shipped), s.compile(configSource, sound))
+	var shippedPlaces []string
+	for i := range shipped {
+		shippedPlaces = append(shippedPlaces, fmt.Sprintf("`builtin_rules` (%s)", shipped[i].Name))
+	}
+	errs = append(errs, s.compile(builtinSource, shipped, shippedPlaces), s.compile(configSource, sound, places))
 	for i, pattern := range files {
 		paths, err := filepath.Glob(pattern)
 		if err == nil && len(paths) == 0 {
@@ -69,7 +75,7 @@ func Load(builtin Builtin, short []Rule, files []string) (*Set, error) {
 				errs = append(errs, fmt.Errorf("`rule_files::%d`: %w", i, err))
 				continue
 			}
-			errs = append(errs, s.parse(path, content))
+			errs = append(errs, s.parse(path, content, nil))
 		}
 	}
 	return s, errors.Join(errs...)
@@ -82,23 +88,27 @@ func prefix(where string, err error) error {
 	return fmt.Errorf("%s: %w", where, err)
 }
 
-// compile goes through YAML, as rulefmt checks nothing else.
-func (s *Set) compile(source string, short []Rule) error {
+// compile goes through YAML, as rulefmt checks nothing else. The places say where each rule was written.
+func (s *Set) compile(source string, short []Rule, places []string) error {
 	if len(short) == 0 {
 		return nil
 	}
 	group := rulefmt.RuleGroup{Name: source}
+	var of []string
 	for i := range short {
-		group.Rules = append(group.Rules, short[i].compile()...)
+		compiled := short[i].compile()
+		group.Rules = append(group.Rules, compiled...)
+		of = append(of, slices.Repeat(places[i:i+1], len(compiled))...)
 	}
 	content, err := yaml.Marshal(rulefmt.RuleGroups{Groups: []rulefmt.RuleGroup{group}})
 	if err != nil {
 		return fmt.Errorf("%s: %w", source, err)
 	}
-	return s.parse(source, content)
+	return s.parse(source, content, of)
 }
 
-func (s *Set) parse(source string, content []byte) error {
+// parse takes the places of the rules of one group that is in no file, else none.
+func (s *Set) parse(source string, content []byte, places []string) error {
 	groups, errs := rulefmt.Parse(content, false, model.UTF8Validation, promQL, slog.New(slog.DiscardHandler))
 	documents := yaml.NewDecoder(bytes.NewReader(content))
 	first := documents.Decode(new(any))
@@ -107,12 +117,12 @@ func (s *Set) parse(source string, content []byte) error {
 	}
 	seen := map[string]bool{}
 	errs = slices.DeleteFunc(errs, func(err error) bool { // the steps of an escalation have the faults of their rule
-		known := seen[described(source, err).Error()]
-		seen[described(source, err).Error()] = true
+		known := seen[described(source, places, err).Error()]
+		seen[described(source, places, err).Error()] = true
 		return known
 	})
 	for i := range errs {
-		errs[i] = described(source, errs[i])
+		errs[i] = described(source, places, errs[i])
 	}
 	if len(errs) == 0 && !slices.Contains(s.sources, source) {
 		s.sources = append(s.sources, source)
@@ -123,13 +133,18 @@ func (s *Set) parse(source string, content []byte) error {
 
 // described says where a fault is: in a file by line and group, in the configuration by the rule, as the lines would be those of a text that
 // nobody has written.
-func described(source string, err error) error {
-	if fault, ok := errors.AsType[*rulefmt.Error](err); ok && (source == configSource || source == builtinSource) {
-		key := map[string]string{configSource: "rules", builtinSource: "builtin_rules"}[source]
-		return fmt.Errorf("`%s` (%s): %w", key, fault.RuleName, cmp.Or(errors.Unwrap(&fault.Err), err))
+func described(source string, places []string, err error) error {
+	if fault, ok := errors.AsType[*rulefmt.Error](err); ok && places != nil {
+		source, err = places[fault.Rule-1], cmp.Or(errors.Unwrap(&fault.Err), err)
+	}
+	if dotted.MatchString(err.Error()) {
+		err = fmt.Errorf(`%w (names with dots stand in quotes, those of metrics in braces too: {"otelcol.self.queue.utilization"})`, err)
 	}
 	return fmt.Errorf("%s: %w", source, err)
 }
+
+// dotted matches what PromQL's parser says of a dot in a name.
+var dotted = regexp.MustCompile(`unexpected character( inside braces)?: '\.'`)
 
 // Load implements rules.GroupLoader.
 func (s *Set) Load(source string, _ bool, _ model.ValidationScheme) (*rulefmt.RuleGroups, []error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
 )
 
@@ -75,7 +76,22 @@ func (r *Rule) Check() error {
 	if !isHold(r.KeepFiringFor) {
 		fault("`keep_firing_for` must be 0 or at least 1s, found %s", r.KeepFiringFor)
 	}
-	previous, severities := time.Duration(0), map[string]bool{r.Severity: true}
+	for _, name := range slices.Sorted(maps.Keys(r.Match)) {
+		if _, err := labels.NewFastRegexMatcher(r.Match[name]); err != nil {
+			fault("`match::%s` must be a regular expression such as \".*\", found %q: %w", name, r.Match[name], err)
+		}
+	}
+	errs = append(errs, r.checkSteps()...)
+	return errors.Join(errs...)
+}
+
+// severityOrder has the severities whose order is known, from the lowest.
+var severityOrder = []string{"info", "warning", "error", "critical"}
+
+func (r *Rule) checkSteps() (errs []error) {
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	own := cmp.Or(r.Severity, r.Labels["severity"])
+	previous, severities, highest := time.Duration(0), map[string]bool{own: true}, own
 	for i, step := range r.Escalate {
 		if step.After <= previous || !isHold(step.After) {
 			fault("`escalate::%d::after` must be at least 1s and longer than %s, found %s", i, previous, step.After)
@@ -83,9 +99,15 @@ func (r *Rule) Check() error {
 		if step.Severity == "" || severities[step.Severity] {
 			fault("`escalate::%d::severity` must differ from those before, found %q", i, step.Severity)
 		}
+		if rank := slices.Index(severityOrder, step.Severity); rank >= 0 {
+			if rank < slices.Index(severityOrder, highest) {
+				fault("`escalate::%d::severity` must be higher than %q, found %q", i, highest, step.Severity)
+			}
+			highest = step.Severity
+		}
 		previous, severities[step.Severity] = step.After, true
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // identity is what two rules must not have in common: alerts of the same series would be one, which each of them reports.
