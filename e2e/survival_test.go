@@ -127,8 +127,11 @@ func TestAlertsSurviveKillAndRestart(t *testing.T) {
 		_, listed := get(t, "http://"+alerts+"/api/v2/alerts")
 		assert.Fail(t, "the recovery during the downtime was not told", listed)
 	}
-	_, history := get(t, "http://"+alerts+"/api/v1/history")
-	assert.Contains(t, history, "EndpointAway")
+	// The history follows some seconds later: incidents are looked at every five.
+	assert.Eventually(t, func() bool {
+		_, history := get(t, "http://"+alerts+"/api/v1/history")
+		return strings.Contains(history, "EndpointAway")
+	}, 20*time.Second, 100*time.Millisecond)
 
 	c.signal(t, syscall.SIGTERM)
 	c.awaitExit(t, 20*time.Second)
