@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -150,7 +151,7 @@ func TestWhatBecomesOfDecompressors(t *testing.T) {
 			require.True(t, other.Grow(8<<10))
 			d := &decompressor{Reader: test.plain}
 			answer := ownHandlerFor(t, r.receiver, d).serve(t.Context(), unaryhttp.Request{
-				Body: http.NoBody, Length: 1, Encoding: "x", SetReadDeadline: func(time.Time) error { return nil },
+				Body: strings.NewReader("x"), Length: 1, Encoding: "x", SetReadDeadline: func(time.Time) error { return nil },
 			})
 			assert.Equal(t, test.code, answer.Code, string(answer.Body))
 			assert.Equal(t, test.closed, d.closed)
