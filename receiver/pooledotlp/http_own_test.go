@@ -188,3 +188,15 @@ func TestAPanicEndsTheWatchOfABody(t *testing.T) {
 		assert.False(t, cut.Load())
 	})
 }
+
+// What a body was and what it becomes are one reader's.
+func TestACompressedBodyThatIsAloneHasRoom(t *testing.T) {
+	cfg := defaultConfig(DecodeVerified)
+	cfg.MaxReadingBytes = 24 << 10
+	r := start(t, cfg)
+	body, _ := stallingZstd()
+	answer, _ := post(t, r.http, "/v1/traces", typeProto, "zstd", body)
+	assert.Equal(t, http.StatusOK, answer.StatusCode)
+	requireBuffersReturned(t, r)
+	assert.Zero(t, r.receiver.reading.Held())
+}
