@@ -102,11 +102,13 @@ func TestAClientThatDoesNotReadIsBounded(t *testing.T) {
 				s.conns.Begin(theirs)
 				c := unread(t, ours)
 				// The pipe keeps nothing, so the server's first frames have to be read.
-				go c.shake()
+				var shaking sync.WaitGroup
+				shaking.Go(func() { c.shake() })
 				for range 3 {
 					_, err := c.framer.ReadFrame()
 					require.NoError(t, err)
 				}
+				shaking.Wait()
 				sent := make(chan struct{})
 				go func() {
 					defer close(sent)
