@@ -181,6 +181,11 @@ func (c *conn) handshake() error {
 	if err := c.raw.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
+	if k := c.server.cfg.Keepalive; k.Time < forever { // who asks for no pings lets clients be silent for as long as they like
+		if err := setUserTimeout(c.raw, k.Timeout); err != nil {
+			return err
+		}
+	}
 	c.begins()
 	return nil
 }

@@ -5,8 +5,8 @@
 // message can refer farther back than that. So this package lowers what a frame asks for to what its message may need; every
 // message within the size is read as before.
 //
-// Imported, it also takes the reading of zstd over in gRPC's registry of compressors, which is shared by everything in the
-// process. What is written there stays as it was.
+// Imported, it also has the reading of zstd in gRPC's registry of compressors, which is shared by everything in the process, and takes it
+// over once AllowOverGRPC says how large messages may be. What is written there stays as it was.
 package zstdreader
 
 import (

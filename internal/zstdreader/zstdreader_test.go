@@ -92,9 +92,8 @@ func TestALaterFrameIsBoundToo(t *testing.T) {
 	assert.Less(t, bytes, uint64(12<<20))
 }
 
-// A message as large as is allowed refers as far back as it can, from an encoder with the largest window.
-func TestMessagesOfEveryEncoderAreReadUpToTheSize(t *testing.T) {
-	const size = 8<<20 + 1
+// repeated returns noise of half the size, twice: the second half refers back to the first.
+func repeated(size int) []byte {
 	text := make([]byte, size)
 	seed := uint32(1)
 	for i := range text[:size/2] {
@@ -102,6 +101,13 @@ func TestMessagesOfEveryEncoderAreReadUpToTheSize(t *testing.T) {
 		text[i] = byte(seed >> 24)
 	}
 	copy(text[size/2:], text[:size/2])
+	return text
+}
+
+// A message as large as is allowed refers as far back as it can, from an encoder with the largest window.
+func TestMessagesOfEveryEncoderAreReadUpToTheSize(t *testing.T) {
+	const size = 8<<20 + 1
+	text := repeated(size)
 	for _, level := range []zstd.EncoderLevel{zstd.SpeedFastest, zstd.SpeedBetterCompression} {
 		data := compress(t, text, zstd.WithEncoderLevel(level), zstd.WithWindowSize(64<<20))
 		got, err := read(t, NewPool(size), bytes.NewReader(data))
@@ -149,27 +155,50 @@ func TestAClosedReaderLeavesItsDecoderToOthers(t *testing.T) {
 	require.NoError(t, second.Close())
 }
 
+// readOverGRPC reads a message as a gRPC server does.
+func readOverGRPC(t testing.TB, data []byte) ([]byte, error) {
+	r, err := encoding.GetCompressor(Name).Decompress(bytes.NewReader(data))
+	require.NoError(t, err)
+	text, err := io.ReadAll(r)
+	if c, can := r.(io.Closer); can {
+		require.NoError(t, c.Close())
+	}
+	return text, err
+}
+
 func TestGRPCReadsWithinBoundsThatOnlyGrow(t *testing.T) {
 	c := encoding.GetCompressor(Name)
 	require.IsType(t, &compressor{}, c)
+	defer registered.pool.Store(nil)
 	var b bytes.Buffer
 	w, err := c.Compress(&b)
 	require.NoError(t, err)
 	_, err = w.Write([]byte("telemetry"))
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	r, err := c.Decompress(&b)
-	require.NoError(t, err)
-	text, err := io.ReadAll(r)
-	require.NoError(t, err)
-	assert.Equal(t, "telemetry", string(text))
-	require.NoError(t, r.(io.Closer).Close())
 
-	AllowOverGRPC(100)
-	assert.EqualValues(t, 8<<20, registered.pool.Load().reach)
-	AllowOverGRPC(20 << 20)
-	assert.EqualValues(t, 20<<20, registered.pool.Load().reach)
+	for _, step := range []struct {
+		allowed int64
+		reach   uint64
+	}{{100, 8 << 20}, {20 << 20, 20 << 20}, {1, 20 << 20}} {
+		AllowOverGRPC(step.allowed)
+		assert.Equal(t, step.reach, registered.pool.Load().reach)
+		text, err := readOverGRPC(t, b.Bytes())
+		require.NoError(t, err)
+		assert.Equal(t, "telemetry", string(text))
+	}
+}
+
+// The messages of servers that do not use this package may be as large, and refer as far back, as without it.
+func TestGRPCReadsAsBeforeUntilASizeIsAllowed(t *testing.T) {
+	text := repeated(18 << 20)
+	data := compress(t, text, zstd.WithWindowSize(32<<20))
+	got, err := readOverGRPC(t, data)
+	require.NoError(t, err)
+	assert.True(t, bytes.Equal(text, got))
+
+	defer registered.pool.Store(nil)
 	AllowOverGRPC(1)
-	assert.EqualValues(t, 20<<20, registered.pool.Load().reach)
-	registered.pool.Store(NewPool(0))
+	_, err = readOverGRPC(t, data)
+	require.Error(t, err, "else its frame did not refer farther back than it need")
 }

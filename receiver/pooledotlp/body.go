@@ -13,20 +13,21 @@ import (
 // before any of it has been seen.
 const atHand = 8 << 10
 
-// readBody reads a body of the given length, or of an unknown one if that is negative. What the budget has no room for is bufpool.ErrNoRoom.
+// readBody reads a body of the given length, or of an unknown one if that is negative. What the budget has no room for is bufpool.ErrNoRoom. What is
+// reserved is the caller's to end in any case, after a panic of the body's too, and may grow with what becomes of the body.
 // What is taken to have arrived needs no room: it costs little more than its connection, and watchBody does not watch it, so that clients which
 // stall would hold that room for ever.
-func readBody(body io.Reader, length int64, buffers mem.BufferPool, budget *bufpool.Budget) (mem.BufferSlice, error) {
+func readBody(body io.Reader, length int64, buffers mem.BufferPool, budget *bufpool.Budget, reserved *bufpool.Reservation) (mem.BufferSlice, error) {
+	*reserved = budget.Reserve()
 	if length < 0 {
-		reserved := budget.Reserve()
-		defer reserved.End()
-		return bufpool.ReadAll(body, buffers, &reserved)
+		return bufpool.ReadAll(body, buffers, reserved)
 	}
+	counted := budget
 	if length <= atHand {
-		budget = nil
+		counted = nil
 	}
 	var g bufpool.Gatherer
-	g.Begin(buffers, budget, int(length))
+	g.Begin(buffers, counted, int(length))
 	for g.Missing() > 0 {
 		space, err := g.Space(atHand)
 		if err == nil {
@@ -42,7 +43,9 @@ func readBody(body io.Reader, length int64, buffers mem.BufferPool, budget *bufp
 			return nil, err
 		}
 	}
-	read, reserved := g.Take()
-	reserved.End()
+	read, taken := g.Take()
+	if counted != nil {
+		*reserved = taken
+	}
 	return read, nil
 }

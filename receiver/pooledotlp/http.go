@@ -63,7 +63,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	watch := watchBody(http.NewResponseController(w).SetReadDeadline, r.ContentLength, h.reading)
-	body, err := readBody(r.Body, r.ContentLength, h.buffers, h.reading)
+	var reserved bufpool.Reservation
+	defer reserved.End()
+	body, err := readBody(r.Body, r.ContentLength, h.buffers, h.reading, &reserved)
+	reserved.End() // whoever handles it has bounds of its own
 	defer body.Free()
 	if cut := watch.end(); errors.Is(err, bufpool.ErrNoRoom) || cut {
 		write(w, answerTo(contentType, nil, status.Error(codes.Unavailable, bufpool.ErrNoRoom.Error())))

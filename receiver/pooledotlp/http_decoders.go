@@ -11,15 +11,20 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
+	"google.golang.org/grpc/mem"
 
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/zstdreader"
 )
 
 // defaultBodySize is confighttp's bound on a body where none is configured.
 const defaultBodySize = 20 << 20
 
-// openers begin to decompress bodies, by algorithm.
-type openers map[string]func(io.ReadCloser) (io.ReadCloser, error)
+// opener begins to decompress a body, and closes it with what it returns.
+type opener = func(io.ReadCloser) (io.ReadCloser, error)
+
+// openers are by algorithm.
+type openers map[string]opener
 
 // newOpeners returns what is allowed of a gzip decoder that is faster than the standard library's and reused, brotli, which confighttp does
 // not know, and a zstd decoder that reserves no more than a body may need. The other algorithms are confighttp's.
@@ -35,7 +40,7 @@ func newOpeners(cfg *otlpreceiver.HTTPConfig) openers {
 			return &zstdBody{Reader: z, body: body}, err
 		},
 	}
-	maps.DeleteFunc(all, func(algorithm string, _ func(io.ReadCloser) (io.ReadCloser, error)) bool {
+	maps.DeleteFunc(all, func(algorithm string, _ opener) bool {
 		return !allows(cfg, algorithm)
 	})
 	return all
@@ -54,12 +59,62 @@ func bodySize(cfg *otlpreceiver.HTTPConfig) int64 {
 }
 
 // httpOptions gives confighttp's server the OTLP form of errors, and the openers.
-func httpOptions(open openers) []confighttp.ToServerOption {
+func httpOptions(open openers, buffers mem.BufferPool, budget *bufpool.Budget) []confighttp.ToServerOption {
 	options := []confighttp.ToServerOption{confighttp.WithErrorHandler(onServerError)}
 	for algorithm, o := range open {
+		if algorithm != "gzip" { // whose window is small
+			o = onceReceived(o, buffers, budget)
+		}
 		options = append(options, confighttp.WithDecoder(algorithm, o))
 	}
 	return options
+}
+
+// onceReceived opens bodies when all of them has arrived, for the reason that ownHandler.read has. They are read when first read from, as only then
+// they are watched.
+func onceReceived(open opener, buffers mem.BufferPool, budget *bufpool.Budget) opener {
+	return func(body io.ReadCloser) (io.ReadCloser, error) {
+		return &receivedBody{body: body, open: open, buffers: buffers, reserved: budget.Reserve()}, nil
+	}
+}
+
+// receivedBody keeps a body as it was sent until it is closed.
+type receivedBody struct {
+	body     io.ReadCloser
+	open     opener
+	buffers  mem.BufferPool
+	reserved bufpool.Reservation
+	received mem.BufferSlice
+	plain    io.ReadCloser // nil until received
+}
+
+// Read is not called again after an error.
+func (b *receivedBody) Read(p []byte) (int, error) {
+	if b.plain == nil {
+		var err error
+		if b.received, err = bufpool.ReadAll(b.body, b.buffers, &b.reserved); err != nil {
+			return 0, err
+		}
+		source := b.received.Reader()
+		plain, err := b.open(source)
+		if err != nil {
+			return 0, errors.Join(err, source.Close())
+		}
+		b.plain = plain
+	}
+	return b.plain.Read(p)
+}
+
+// Close may be called repeatedly: by the handler, and by the server after it.
+func (b *receivedBody) Close() error {
+	var err error
+	if b.plain != nil {
+		err = b.plain.Close()
+	}
+	b.received.Free()
+	b.received = nil
+	b.reserved.End()
+	return errors.Join(err, b.body.Close())
 }
 
 // zstdBody closes the body with the reader.

@@ -103,23 +103,41 @@ func (h *ownHandler) serve(ctx context.Context, r unaryhttp.Request) unaryhttp.A
 	return answerTo(typeProto, h.endpoint.answers().proto, h.endpoint.exportProto(ctx, body))
 }
 
-// read reads a body to its end, decompressed. The decompressor is closed in any case: it goes back to its pool then, and an overload is no
-// time to make new ones.
-func (h *ownHandler) read(r unaryhttp.Request) (body mem.BufferSlice, err error) {
-	source, length := io.NopCloser(r.Body), r.Length
-	if open := h.open[r.Encoding]; open != nil {
-		plain, err := guarded.Open(func() (io.Reader, error) { return open(source) })
-		if err != nil {
-			return nil, err
-		}
-		source, length = http.MaxBytesReader(nil, plain, h.bodySize), -1
+// read reads a body to its end, decompressed. That begins once all of it has arrived: a decompressor keeps up to the window that its client asks for,
+// which the budget does not count, and would keep it for as long as the client stalls.
+func (h *ownHandler) read(r unaryhttp.Request) (mem.BufferSlice, error) {
+	var reserved bufpool.Reservation
+	defer reserved.End() // whoever handles it has bounds of its own
+	body, err := h.receive(r, &reserved)
+	open := h.open[r.Encoding]
+	if err != nil || open == nil {
+		return body, err
 	}
-	watch := watchBody(r.SetReadDeadline, length, h.receiver.reading)
+	defer body.Free()
+	return h.decompress(open, body, &reserved)
+}
+
+// receive reads a body as it was sent.
+func (h *ownHandler) receive(r unaryhttp.Request, reserved *bufpool.Reservation) (body mem.BufferSlice, err error) {
+	watch := watchBody(r.SetReadDeadline, r.Length, h.receiver.reading)
 	defer func() { // after a panic, too: it would look for ever
 		if watch.end() {
 			err = bufpool.ErrNoRoom
 		}
 	}()
-	body, err = readBody(source, length, h.receiver.buffers, h.receiver.reading)
-	return body, errors.Join(err, source.Close())
+	return readBody(r.Body, r.Length, h.receiver.buffers, h.receiver.reading, reserved)
+}
+
+// decompress returns a body as it was before its client compressed it, with references of its own. The decompressor is closed in any case: it goes
+// back to its pool then, and an overload is no time to make new ones.
+func (h *ownHandler) decompress(open opener, body mem.BufferSlice, reserved *bufpool.Reservation) (mem.BufferSlice, error) {
+	source := body.Reader()
+	defer func() { _ = source.Close() }()
+	plain, err := guarded.Open(func() (io.Reader, error) { return open(io.NopCloser(source)) })
+	if err != nil {
+		return nil, err
+	}
+	limited := http.MaxBytesReader(nil, plain, h.bodySize)
+	read, err := bufpool.ReadAll(limited, h.receiver.buffers, reserved)
+	return read, errors.Join(err, limited.Close())
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -150,7 +151,7 @@ func TestWhatBecomesOfDecompressors(t *testing.T) {
 			require.True(t, other.Grow(8<<10))
 			d := &decompressor{Reader: test.plain}
 			answer := ownHandlerFor(t, r.receiver, d).serve(t.Context(), unaryhttp.Request{
-				Body: http.NoBody, Length: 1, Encoding: "x", SetReadDeadline: func(time.Time) error { return nil },
+				Body: strings.NewReader("x"), Length: 1, Encoding: "x", SetReadDeadline: func(time.Time) error { return nil },
 			})
 			assert.Equal(t, test.code, answer.Code, string(answer.Body))
 			assert.Equal(t, test.closed, d.closed)
@@ -186,4 +187,16 @@ func TestAPanicEndsTheWatchOfABody(t *testing.T) {
 		synctest.Wait()
 		assert.False(t, cut.Load())
 	})
+}
+
+// What a body was and what it becomes are one reader's.
+func TestACompressedBodyThatIsAloneHasRoom(t *testing.T) {
+	cfg := defaultConfig(DecodeVerified)
+	cfg.MaxReadingBytes = 24 << 10
+	r := start(t, cfg)
+	body, _ := stallingZstd()
+	answer, _ := post(t, r.http, "/v1/traces", typeProto, "zstd", body)
+	assert.Equal(t, http.StatusOK, answer.StatusCode)
+	requireBuffersReturned(t, r)
+	assert.Zero(t, r.receiver.reading.Held())
 }

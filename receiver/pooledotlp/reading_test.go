@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,13 +142,17 @@ func TestStalledSmallBodiesTakeNoRoom(t *testing.T) {
 			body, client := io.Pipe()
 			for range stalled {
 				go func() {
-					_, err := readBody(body, length, buffers, budget)
+					var reserved bufpool.Reservation
+					defer reserved.End()
+					_, err := readBody(body, length, buffers, budget, &reserved)
 					assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 				}()
 			}
 			synctest.Wait()
 			whole := make([]byte, 20<<10)
-			got, err := readBody(bytes.NewReader(whole), int64(len(whole)), buffers, budget)
+			var reserved bufpool.Reservation
+			got, err := readBody(bytes.NewReader(whole), int64(len(whole)), buffers, budget, &reserved)
+			reserved.End()
 			require.ErrorIs(t, err, want)
 			got.Free()
 			require.NoError(t, client.Close())
@@ -174,4 +179,71 @@ func TestBodiesAreWatchedWhereTheyTakeRoom(t *testing.T) {
 func emptyRequest(size int) []byte {
 	b := binary.AppendUvarint([]byte{15<<3 | 2}, uint64(size))
 	return append(b, make([]byte, size)...)
+}
+
+// stallingZstd is a request compressed with a window of 16 MiB, and what its client sends of it before it stalls: enough for a decompressor to begin.
+func stallingZstd() (body []byte, first int) {
+	const window = (24 - 10) << 3
+	request := emptyRequest(20 << 10)
+	block := func(b []byte, last int) []byte {
+		head := binary.LittleEndian.AppendUint32(nil, uint32(len(b)<<3|last))
+		return append(head[:3], b...)
+	}
+	body = append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, window}, block(request[:100], 0)...)
+	first = len(body)
+	return append(body, block(request[100:], 1)...), first
+}
+
+// A decompressor's window is not counted, and so not taken while a client may stall.
+func TestStalledBodiesTakeNoWindow(t *testing.T) {
+	for _, mode := range []ServerMode{ServerAuto, ServerNetHTTP} {
+		t.Run(string(mode), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := defaultConfig(DecodeVerified)
+				r := create(t, cfg, nopSettings(), &sink{}).receiver
+				defer r.buffers.Close()
+				endpoints, err := r.endpoints("http")
+				require.NoError(t, err)
+				http := cfg.Protocols.HTTP.Get()
+				open := newOpeners(http)
+				fallback, err := http.ServerConfig.ToServer(t.Context(), nil, r.settings.TelemetrySettings,
+					newMux(http, endpoints, r.buffers, r.reading), httpOptions(open, r.buffers, r.reading)...)
+				require.NoError(t, err)
+				server := httpServer(fallback)
+				if mode == ServerAuto {
+					server = r.ownHTTPServer(fallback, endpoints, open, true)
+				}
+				requireNoWindow(t, server)
+				assert.Zero(t, r.reading.Held())
+				assert.Zero(t, r.buffers.Stats().InUse)
+			})
+		})
+	}
+}
+
+// requireNoWindow sends a request to a server, and stalls in its midst.
+func requireNoWindow(t *testing.T, server httpServer) {
+	ours, theirs := net.Pipe()
+	l := oneConn{make(chan net.Conn, 1)}
+	l.conns <- theirs
+	go func() { _ = server.Serve(l) }()
+	body, first := stallingZstd()
+	head := strings.Replace(header(samples(t)[0], len(body)), "\r\n\r\n", "\r\nContent-Encoding: zstd\r\n\r\n", 1)
+	taken := allocated(func() {
+		_, err := io.WriteString(ours, head)
+		require.NoError(t, err)
+		_, err = ours.Write(body[:first])
+		require.NoError(t, err)
+		synctest.Wait()
+	})
+	assert.Less(t, taken, int64(2<<20))
+	_, err := ours.Write(body[first:])
+	require.NoError(t, err)
+	response, err := http.ReadResponse(bufio.NewReader(ours), nil)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusOK, response.StatusCode)
+	require.NoError(t, ours.Close())
+	close(l.conns)
+	require.NoError(t, server.Close())
+	synctest.Wait()
 }

@@ -154,7 +154,7 @@ func (r *otlpReceiver) startHTTP(ctx context.Context, host component.Host) error
 	// This fills the configuration's gaps, and so comes after what tells them from values.
 	open, plain := newOpeners(cfg), allows(cfg, "")
 	fallback, err := cfg.ServerConfig.ToServer(ctx, host.GetExtensions(), r.settings.TelemetrySettings,
-		newMux(cfg, endpoints, r.buffers, r.reading), httpOptions(open)...)
+		newMux(cfg, endpoints, r.buffers, r.reading), httpOptions(open, r.buffers, r.reading)...)
 	if err != nil {
 		return err
 	}
