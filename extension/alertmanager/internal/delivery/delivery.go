@@ -148,7 +148,12 @@ func (d *Delivery) setAside(path string, err error, usable bool) error {
 
 func (d *Delivery) path(name string) string { return filepath.Join(d.cfg.Directory, name) }
 
+// opening is held while an API is made: its library completes a description of it that all APIs of the process share.
+var opening sync.Mutex
+
 func (d *Delivery) openAPI() error {
+	opening.Lock()
+	defer opening.Unlock()
 	var err error
 	d.api, err = api.New(api.Options{
 		Alerts: d.alerts, Silences: d.silences, GroupMutedFunc: d.muted.Muted, Peer: d.clusterPeer(), Logger: d.cfg.Logger,
