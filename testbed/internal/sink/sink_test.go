@@ -219,7 +219,8 @@ func TestLatencyAndCapacityTakeTheirTime(t *testing.T) {
 	full, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	go func() { done <- b.export(t, 3) }()
-	require.Equal(t, codes.DeadlineExceeded, status.Code(b.grpcSend(full, b.set.AppendRequest(nil, 4))))
+	// The server may notice first that the client is leaving.
+	require.Contains(t, []codes.Code{codes.DeadlineExceeded, codes.Canceled}, status.Code(b.grpcSend(full, b.set.AppendRequest(nil, 4))))
 	require.NoError(t, <-done)
 }
 
