@@ -215,13 +215,21 @@ func TestLatencyAndCapacityTakeTheirTime(t *testing.T) {
 	require.NoError(t, <-done)
 	require.NoError(t, <-done)
 	assert.GreaterOrEqual(t, time.Since(begun), 60*time.Millisecond, "two requests of 20 ms and ten items of 1 ms, one after the other")
+}
 
-	full, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+// Two requests for one place that is never free again: whichever has it, the time of both is up.
+func TestATimeThatIsUpEndsTheWaitForAPlace(t *testing.T) {
+	b := start(t, sink.Settings{Phases: []sink.Phase{{Hang: true, Capacity: 1}}})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	go func() { done <- b.export(t, 3) }()
-	// The server may notice first that the client is leaving.
-	require.Contains(t, []codes.Code{codes.DeadlineExceeded, codes.Canceled}, status.Code(b.grpcSend(full, b.set.AppendRequest(nil, 4))))
-	require.NoError(t, <-done)
+	done := make(chan error, 2)
+	for seq := range uint64(2) {
+		go func() { done <- b.grpcSend(ctx, b.set.AppendRequest(nil, seq)) }()
+	}
+	for range 2 {
+		// The server may notice first that the client is leaving.
+		require.Contains(t, []codes.Code{codes.DeadlineExceeded, codes.Canceled}, status.Code(<-done))
+	}
 }
 
 func TestAConnectionHasNoMoreStreamsThanItMay(t *testing.T) {
