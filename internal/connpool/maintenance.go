@@ -84,8 +84,7 @@ func (b *poolBalancer) grow(now time.Time) {
 	b.pool.counters.growDecisions.Add(1)
 	for len(b.slots) < target {
 		before := len(b.slots)
-		e := slices.MinFunc(places, func(x, y resolver.Endpoint) int { return b.slotsOf(x) - b.slotsOf(y) })
-		if b.openSlot(e); len(b.slots) == before {
+		if b.openSlot(b.withFewest(places)); len(b.slots) == before {
 			return // grpc-go is closing
 		}
 	}
@@ -95,19 +94,21 @@ func (b *poolBalancer) grow(now time.Time) {
 // backend that has grown would carry little on its new addresses. The next move waits until the moved connection takes calls. The caller holds mu.
 func (b *poolBalancer) spread(now time.Time) bool {
 	places := b.growable(now)
-	if len(places) < 2 || b.awaited(places) {
+	if len(places) == 0 || b.awaited(places) {
 		return false
 	}
-	fewer := func(x, y resolver.Endpoint) int { return b.slotsOf(x) - b.slotsOf(y) }
-	most, fewest := slices.MaxFunc(places, fewer), slices.MinFunc(places, fewer)
-	if b.slotsOf(most)-b.slotsOf(fewest) < 2 {
+	fewest := b.withFewest(places)
+	if b.slotsOf(b.slots[b.leastUseful()].endpoint)-b.slotsOf(fewest) < 2 {
 		return false
 	}
-	i := slices.IndexFunc(b.slots, func(s *slot) bool { return sameEndpoint(s.endpoint, most) })
-	b.closeSlot(b.slots[i])
-	b.slots = slices.Delete(b.slots, i, i+1)
+	b.closeLeastUseful()
 	b.openSlot(fewest)
 	return true
+}
+
+// withFewest returns the one of some endpoints that has the fewest connections. The caller holds mu.
+func (b *poolBalancer) withFewest(endpoints []resolver.Endpoint) resolver.Endpoint {
+	return slices.MinFunc(endpoints, func(x, y resolver.Endpoint) int { return b.slotsOf(x) - b.slotsOf(y) })
 }
 
 // growable returns the endpoints that are worth more connections: those with one that takes calls, or where that is true of none, those

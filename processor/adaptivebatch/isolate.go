@@ -11,7 +11,7 @@ import (
 
 // isolation sends a content so that one caller's telemetry never costs another its own: what is refused for its content is
 // sent again in halves, down to single callers. One guilty part among n is found in about 2 log2(n) requests more.
-// What fails in a way that may come of the content is sent again in halves too, as long as only one of two fails.
+// What fails in a way that may come of the content is sent again in halves too, unless both of these fail: then it is the backend.
 //
 // What a fan-out's other branches took the first time, they get again.
 type isolation struct {
@@ -24,6 +24,8 @@ type isolation struct {
 	errs []error
 	// repeats counts the requests sent again.
 	repeats int
+	// works says that the backend has taken a part: what it fails at from then on is taken for its content.
+	works bool
 }
 
 // all sends every part and gives each its result.
@@ -46,7 +48,7 @@ func (s *isolation) settle(from, to int, err error) {
 	switch {
 	case s.ctx.Err() != nil || !again:
 	case to-from > 1:
-		s.settleHalves(from, to, unclear)
+		s.settleHalves(from, to, unclear && !s.works)
 		return
 	case outcome == attempt.TooLarge && s.items(from) > 1:
 		err = s.sendDivided(func(maxItems int) ([]payload, error) { return s.content.divide(from, maxItems) }, s.items(from))
@@ -62,9 +64,12 @@ func (s *isolation) settleHalves(from, to int, unclear bool) {
 	s.repeats += 2
 	middle := from + (to-from)/2
 	first, second := s.send(from, middle), s.send(middle, to)
+	s.works = s.works || first == nil || second == nil
 	if unclear && mayBeContent(first) && mayBeContent(second) {
 		for i := from; i < to; i++ {
-			s.errs[i] = first
+			if s.errs[i] = first; i >= middle {
+				s.errs[i] = second
+			}
 		}
 		return
 	}

@@ -94,6 +94,31 @@ func TestOnlyWhatIsRefusedForItsContentIsIsolated(t *testing.T) {
 	}
 }
 
+// Two bad callers of one half, in different quarters: the other half shows that the backend works.
+func TestWhatAWorkingBackendFailsAtIsIsolated(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		next := &backend{answer: func(_ context.Context, spans []int64) error {
+			if slices.Contains(spans, 5) || slices.Contains(spans, 25) {
+				return permanent(codes.Internal)
+			}
+			return nil
+		}}
+		u := start(t, path, next, fixed(80))
+		var answers []<-chan error
+		for i := range 8 {
+			answers = append(answers, u.goSend(t.Context(), i*10, 10))
+		}
+		for i, answer := range answers {
+			if err := <-answer; i == 0 || i == 2 {
+				require.Equal(t, codes.Internal, status.Code(errors.Unwrap(err)))
+			} else {
+				require.NoError(t, err, "client %d", i)
+			}
+		}
+		u.requireEmpty()
+	})
+}
+
 func TestTooLargeRequestsAreHalved(t *testing.T) {
 	eachPath(t, func(t *testing.T, path payloadKind) {
 		next := &backend{answer: func(_ context.Context, spans []int64) error {
