@@ -73,6 +73,6 @@ func (b *backend) answered(now time.Time) {
 		return
 	}
 	b.away = false
-	b.logger.Info("The backend is back.", zap.Duration("away", now.Sub(b.failingSince)))
+	b.logger.Info("The backend is back.", zap.Stringer("away", now.Sub(b.failingSince)))
 	componentstatus.ReportStatus(b.host, componentstatus.NewEvent(componentstatus.StatusOK))
 }

@@ -44,7 +44,7 @@ func TestStatusAndLogTellChangesOnly(t *testing.T) {
 		b.observe(verdict{outcome: attempt.Accepted}, 0)
 		assert.Equal(t, []componentstatus.Status{componentstatus.StatusRecoverableError, componentstatus.StatusOK}, host.statuses())
 		assert.Equal(t, 2, logs.Len())
-		assert.Equal(t, awayAfter, logs.All()[1].ContextMap()["away"])
+		assert.Equal(t, awayAfter.String(), logs.All()[1].ContextMap()["away"])
 	})
 }
 

@@ -153,7 +153,7 @@ func (s *sender) compressionRefused(ctx context.Context, probe bool) {
 	s.telemetry.compressionRefused(ctx)
 	if s.fallback.refused(probe) {
 		s.logger.Warn("The backend refuses the compression and takes uncompressed requests. Sending uncompressed, and trying again later.",
-			zap.String("compression", string(s.cfg.Compression)), zap.Duration("later", fallbackTime))
+			zap.String("compression", string(s.cfg.Compression)), zap.Stringer("later", fallbackTime))
 	}
 }
 
