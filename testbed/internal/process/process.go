@@ -260,12 +260,3 @@ func (p *Process) Exited() <-chan struct{} {
 
 // Close gives the log file back. The process must have ended.
 func (p *Process) Close() error { return p.log.Close() }
-
-// FreeAddress finds a port of the loopback interface that nobody listens on.
-func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
