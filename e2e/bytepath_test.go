@@ -240,6 +240,10 @@ func TestABytePipelineWithTwoExporters(t *testing.T) {
 	// What one of them could not deliver is not acknowledged.
 	stop()
 	assert.Equal(t, codes.Unavailable, status.Code(client.send(t.Context(), 10_000, 10)))
+	sent, _ := c.counter(t, "otelcol_exporter_sent_spans")
+	assert.EqualValues(t, 2*5000+10, sent)
+	failed, _ := c.counter(t, "otelcol_exporter_send_failed_spans")
+	assert.EqualValues(t, 10, failed)
 }
 
 // TestEachSignalHasItsOwnPath: what looks into the logs does not make the traces more expensive.
@@ -387,6 +391,9 @@ func TestTheMemoryLimiterRefusesOnBothPaths(t *testing.T) {
 			refused += 10
 			counted, _ := c.counter(t, "otelcol_receiver_refused_spans")
 			assert.EqualValues(t, refused, counted)
+			limited, has := c.counter(t, "otelcol_processor_memory_limiter_refused_spans")
+			assert.True(t, has)
+			assert.Equal(t, decode == "auto", limited == 0, "%v, as the receiver's README says", limited)
 			arrived.mu.Lock()
 			defer arrived.mu.Unlock()
 			assert.Len(t, missing(arrived.spans, sequence(0, 10)), 10)

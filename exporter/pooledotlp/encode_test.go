@@ -2,13 +2,18 @@ package pooledotlp
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter/exportertest"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
@@ -16,11 +21,20 @@ import (
 )
 
 func TestEncodedRequestsAreSentAsTheyAreAndGivenBack(t *testing.T) {
-	for _, queue := range []bool{true, false} {
-		for _, optimizations := range []string{"all", "none"} {
-			endpoint, sink := startReceiver(t, nil)
+	for _, c := range []struct {
+		protocol, optimizations string
+		queue                   bool
+	}{
+		{"grpc", "all", true}, {"grpc", "all", false}, {"grpc", "none", true}, {"grpc", "none", false},
+		{"http/protobuf", "all", true}, {"http/protobuf", "all", false}, {"http/json", "all", true}, {"http/json", "all", false},
+	} {
+		t.Run(fmt.Sprintf("%s/optimizations=%s/queue=%v", c.protocol, c.optimizations, c.queue), func(t *testing.T) {
+			endpoint, url, sink := startReceivers(t, nil)
+			if c.protocol != "grpc" {
+				endpoint = url
+			}
 			cfg := newConfig(t, map[string]any{
-				"endpoint": endpoint, "optimizations": optimizations, "sending_queue": map[string]any{"enabled": queue},
+				"endpoint": endpoint, "protocol": c.protocol, "optimizations": c.optimizations, "sending_queue": map[string]any{"enabled": c.queue},
 			})
 			set := exportertest.NewNopSettings(NewFactory().Type())
 			traces := newTracesExporter(t, set, cfg)
@@ -57,7 +71,32 @@ func TestEncodedRequestsAreSentAsTheyAreAndGivenBack(t *testing.T) {
 			assert.Equal(t, logRecords(2000), sink.logs.AllLogs()[0])
 			assert.Zero(t, callers.Stats().InUse, "every buffer is returned")
 			callers.Close()
-		}
+		})
+	}
+}
+
+// What a backend says is told alike, and the buffers are given back.
+func TestEncodedRequestsFailAsOthersDo(t *testing.T) {
+	for _, code := range []codes.Code{codes.InvalidArgument, codes.Unavailable, codes.ResourceExhausted, codes.Internal, codes.PermissionDenied} {
+		endpoint := startBackend(t, func(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+			return ptraceotlp.NewExportResponse(), status.Error(code, "no")
+		})
+		e := startTracesExporter(t, map[string]any{
+			"endpoint": endpoint, "sending_queue": map[string]any{"enabled": false}, "retry_on_failure": map[string]any{"enabled": false},
+		})
+		decoded := e.ConsumeTraces(context.Background(), spans(10))
+		require.Error(t, decoded)
+
+		callers := bufpool.New(bufpool.DefaultConfig())
+		r, err := wire.FromTraces(spans(10), callers)
+		require.NoError(t, err)
+		err = e.ConsumeTraces(bytepath.NewContext(context.Background(), r), bytepath.TracesMarker())
+		r.Free()
+		assert.Equal(t, decoded.Error(), err.Error(), code)
+		assert.Equal(t, status.Code(decoded), status.Code(err), code)
+		assert.Equal(t, consumererror.IsPermanent(decoded), consumererror.IsPermanent(err), code)
+		assert.Zero(t, callers.Stats().InUse, code)
+		callers.Close()
 	}
 }
 

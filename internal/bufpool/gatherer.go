@@ -29,9 +29,9 @@ type Gatherer struct {
 	reserved Reservation
 }
 
-// Begin announces how many bytes come. The budget may be nil.
-func (g *Gatherer) Begin(buffers mem.BufferPool, budget *Budget, length int) {
-	*g = Gatherer{buffers: buffers, missing: length, reserved: budget.Reserve()}
+// Begin announces how many bytes come. The reservation, which may hold something already, is the gatherer's from here on.
+func (g *Gatherer) Begin(buffers mem.BufferPool, reserved Reservation, length int) {
+	*g = Gatherer{buffers: buffers, missing: length, reserved: reserved}
 }
 
 // Missing returns how many bytes have not been taken.

@@ -29,7 +29,7 @@ func TestAGathererKeepsBytesInOrder(t *testing.T) {
 	for _, step := range []int{1, 100, 16 << 10, len(whole)} {
 		p := New(DefaultConfig())
 		var g Gatherer
-		g.Begin(p, nil, len(whole))
+		g.Begin(p, Reservation{}, len(whole))
 		fill(t, &g, whole, step)
 		require.Zero(t, g.Missing())
 		got, _ := g.Take()
@@ -49,7 +49,7 @@ func TestAGathererReservesNothingForAnAnnouncement(t *testing.T) {
 	defer p.Close()
 	for _, sent := range []int{2000, 16_000, 150_000, 3 << 20} {
 		var g Gatherer
-		g.Begin(p, nil, announced)
+		g.Begin(p, Reservation{}, announced)
 		fill(t, &g, make([]byte, sent), 16_000)
 		assert.Equal(t, announced-sent, g.Missing())
 		// Size classes are larger by a fifth, the large ones by half.
@@ -63,12 +63,12 @@ func TestAGathererTakesNoMoreThanIsMissing(t *testing.T) {
 	p := New(DefaultConfig())
 	defer p.Close()
 	var g Gatherer
-	g.Begin(p, nil, 1500)
+	g.Begin(p, Reservation{}, 1500)
 	space, err := g.Space(1000)
 	require.NoError(t, err)
 	assert.Len(t, space, 1500)
 	g.Free()
-	g.Begin(p, nil, 0)
+	g.Begin(p, Reservation{}, 0)
 	got, _ := g.Take()
 	assert.Nil(t, got)
 }
@@ -78,9 +78,9 @@ func TestAGathererStopsWhereTheBudgetEnds(t *testing.T) {
 	defer p.Close()
 	budget := NewBudget(100_000)
 	var first, second Gatherer
-	first.Begin(p, budget, 60_000)
+	first.Begin(p, budget.Reserve(), 60_000)
 	fill(t, &first, make([]byte, 60_000), 60_000)
-	second.Begin(p, budget, 60_000)
+	second.Begin(p, budget.Reserve(), 60_000)
 	_, err := second.Space(60_000)
 	require.ErrorIs(t, err, ErrNoRoom)
 	assert.EqualValues(t, 1, budget.Refused())

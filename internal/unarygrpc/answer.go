@@ -122,6 +122,12 @@ func (c *conn) refuse(s *stream, ended bool) {
 	}
 }
 
+// refuseUnreadable refuses a call whose message is at fault, and counts it.
+func (c *conn) refuseUnreadable(s *stream, ended bool) {
+	c.server.countUnreadable(s.fault.Code())
+	c.refuse(s, ended)
+}
+
 // refuseLocked is refuse of a call that there is. The mutex is held.
 func (c *conn) refuseLocked(s *stream, ended bool) {
 	c.output.pending = appendRefusal(c.output.pending, s.id, c.beginHeaders(), s.httpStatus, s.fault)
@@ -133,6 +139,7 @@ func (c *conn) refuseLocked(s *stream, ended bool) {
 
 // remove forgets a call. The mutex is held.
 func (c *conn) remove(s *stream) {
+	s.open.End()
 	delete(c.streams, s.id)
 	if s.parked {
 		c.leaveLine(s)

@@ -76,6 +76,7 @@ func (c *conn) handle(ctx context.Context, s *stream) error {
 		plain, err := decompress(s.encoding, message, &c.server.cfg, &reserved)
 		message.Free()
 		if message = plain; err != nil {
+			c.server.countUnreadable(status.Code(err))
 			return err
 		}
 	}

@@ -79,11 +79,12 @@ func TestAPanicOfADecompressorIsTheCallsError(t *testing.T) {
 	for _, name := range panickingCompressors {
 		buffers := bufpool.New(bufpool.DefaultConfig())
 		defer buffers.Close()
-		_, address := serve(t, Config{Buffers: buffers}, func(context.Context, mem.BufferSlice) error { return nil })
+		s, address := serve(t, Config{Buffers: buffers}, func(context.Context, mem.BufferSlice) error { return nil })
 		c := connect(t, address)
 		err := call(t.Context(), c, pattern(10_000), grpc.UseCompressor(string(name)))
 		assert.Equal(t, codes.Internal, status.Code(err), name)
 		assert.ErrorContains(t, err, "decompression panic: no", name)
+		assert.EqualValues(t, 1, s.Stats().Unreadable, name)
 		require.NoError(t, call(t.Context(), c, pattern(10_000)), name)
 		assert.Zero(t, buffers.Stats().InUse, name)
 	}
@@ -92,7 +93,7 @@ func TestAPanicOfADecompressorIsTheCallsError(t *testing.T) {
 func TestMessagesArriveAsTheyWereSent(t *testing.T) {
 	const most = 10 << 20
 	var got atomic.Pointer[[]byte]
-	_, address := serve(t, Config{MaxMessageBytes: most}, func(_ context.Context, m mem.BufferSlice) error {
+	s, address := serve(t, Config{MaxMessageBytes: most}, func(_ context.Context, m mem.BufferSlice) error {
 		b := m.Materialize()
 		got.Store(&b)
 		return nil
@@ -112,6 +113,7 @@ func TestMessagesArriveAsTheyWereSent(t *testing.T) {
 		assert.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
 	}
 	assert.Nil(t, got.Load())
+	assert.EqualValues(t, 2, s.Stats().Unreadable)
 	require.NoError(t, call(t.Context(), c, nil), "the connection is good after messages that were too large")
 }
 

@@ -275,19 +275,24 @@ func (c *conn) data(h http2.FrameHeader) error {
 	if _, err := c.reader.Discard(padding); err != nil {
 		return err
 	}
-	ended := h.Flags.Has(http2.FlagDataEndStream)
-	if ended {
-		s.complete()
-	}
 	switch {
+	case h.Flags.Has(http2.FlagDataEndStream):
+		c.ended(s)
 	case s.fault != nil:
-		c.refuse(s, ended)
-	case ended:
-		c.begin(s)
+		c.refuseUnreadable(s, false)
 	default:
 		c.replenish(s, int(h.Length))
 	}
 	return nil
+}
+
+// ended handles a call that its client has sent all of.
+func (c *conn) ended(s *stream) {
+	if s.complete(); s.fault != nil {
+		c.refuseUnreadable(s, true)
+		return
+	}
+	c.begin(s)
 }
 
 // reading returns a call whose message is not complete, or nil. Until the frame has been read nobody else touches the message.

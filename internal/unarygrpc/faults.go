@@ -6,7 +6,15 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc/codes"
 )
+
+// countUnreadable counts a message that is refused with a status, unless there only was no room for it, which the budget counts.
+func (s *Server) countUnreadable(code codes.Code) {
+	if code != codes.Unavailable {
+		s.unreadable.Add(1)
+	}
+}
 
 // unreadable says what a frame that the framer does not take means for the connection.
 func (c *conn) unreadable(h http2.FrameHeader, err error) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 )
 
@@ -113,17 +114,18 @@ func TestNoConnectionErrors(t *testing.T) {
 	c.answered(1)
 	id := uint32(3)
 	for name, sent := range map[string]string{
-		"unknown frame":              frame(0xee, 0xff, 0, "what is this"),
-		"PRIORITY of an idle call":   frame(http2.FramePriority, 0, 99, uint32s(0)+"\x00"),
-		"unknown settings":           frame(http2.FrameSettings, 0, 0, "\x0f\x0f"+uint32s(7)),
-		"DATA of an answered call":   frame(http2.FrameData, http2.FlagDataEndStream, 1, "late"),
-		"padded DATA of one":         frame(http2.FrameData, http2.FlagDataPadded, 1, "\x02late\x00\x00"),
-		"RST_STREAM of one":          frame(http2.FrameRSTStream, 0, 1, uint32s(8)),
-		"WINDOW_UPDATE of one":       frame(http2.FrameWindowUpdate, 0, 1, uint32s(9)),
-		"empty WINDOW_UPDATE of one": frame(http2.FrameWindowUpdate, 0, 1, uint32s(0)),
-		"PING that was not asked":    frame(http2.FramePing, http2.FlagPingAck, 0, "leaving\x00"),
-		"SETTINGS acknowledged":      frame(http2.FrameSettings, http2.FlagSettingsAck, 0, ""),
-		"GOAWAY":                     frame(http2.FrameGoAway, 0, 0, uint32s(0, 0)),
+		"unknown frame":                frame(0xee, 0xff, 0, "what is this"),
+		"PRIORITY of an idle call":     frame(http2.FramePriority, 0, 99, uint32s(0)+"\x00"),
+		"unknown settings":             frame(http2.FrameSettings, 0, 0, "\x0f\x0f"+uint32s(7)),
+		"DATA of an answered call":     frame(http2.FrameData, http2.FlagDataEndStream, 1, "late"),
+		"padded DATA of one":           frame(http2.FrameData, http2.FlagDataPadded, 1, "\x02late\x00\x00"),
+		"RST_STREAM of one":            frame(http2.FrameRSTStream, 0, 1, uint32s(8)),
+		"WINDOW_UPDATE of one":         frame(http2.FrameWindowUpdate, 0, 1, uint32s(9)),
+		"empty WINDOW_UPDATE of one":   frame(http2.FrameWindowUpdate, 0, 1, uint32s(0)),
+		"PING that was not asked":      frame(http2.FramePing, http2.FlagPingAck, 0, "leaving\x00"),
+		"SETTINGS acknowledged":        frame(http2.FrameSettings, http2.FlagSettingsAck, 0, ""),
+		"trailers of an answered call": frame(http2.FrameHeaders, http2.FlagHeadersEndHeaders|http2.FlagHeadersEndStream, 1, trailers),
+		"GOAWAY":                       frame(http2.FrameGoAway, 0, 0, uint32s(0, 0)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.t = t
@@ -133,6 +135,26 @@ func TestNoConnectionErrors(t *testing.T) {
 			id += 2
 		})
 	}
+}
+
+const trailers = "\x00\x01a\x01b"
+
+func TestTrailersEndACall(t *testing.T) {
+	_, address := serve(t, Config{}, accept)
+	c := dial(t, address)
+	end := func(id uint32) {
+		c.raw(frame(http2.FrameHeaders, http2.FlagHeadersEndHeaders|http2.FlagHeadersEndStream, id, trailers))
+	}
+	c.open(1)
+	c.sent(c.framer.WriteData(1, false, message("x")))
+	end(1)
+	c.answered(1)
+	c.open(3)
+	c.sent(c.framer.WriteData(3, false, message("x")[:3]))
+	end(3)
+	assert.Equal(t, codes.Internal, c.outcome(3).code, "the message is not complete")
+	c.call(5, "x")
+	c.answered(5)
 }
 
 // The client of a call with malformed headers may have sent its message already.

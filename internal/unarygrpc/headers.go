@@ -12,18 +12,31 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 )
 
 // headers opens a call. Of calls that cannot be handled the client hears before it has sent its message.
 func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	id := f.StreamID
-	if !c.opens(id) {
-		return http2.ConnectionError(http2.ErrCodeProtocol) // calls have no trailers
+	switch {
+	case c.opens(id):
+	case f.StreamEnded() && !c.idle(id):
+		// Trailers. gRPC's clients send none, but HTTP/2 has them, and a proxy may make some.
+		if s := c.reading(id); s != nil {
+			c.ended(s)
+		}
+		return nil
+	default:
+		return http2.ConnectionError(http2.ErrCodeProtocol)
 	}
 	if f.Truncated {
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeFrameSize}
 	}
-	s := &stream{id: id, buffers: c.server.cfg.Buffers, budget: c.server.cfg.Budget, opened: time.Duration(c.keepalive.lastHeard.Load())}
+	s := &stream{
+		id: id, buffers: c.server.cfg.Buffers, open: c.server.cfg.Budget.Reserve(),
+		opened: time.Duration(c.keepalive.lastHeard.Load()),
+	}
 	s.httpStatus = c.readHeaders(s, f)
 	if f.StreamEnded() && s.fault == nil {
 		s.complete()
@@ -36,6 +49,9 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	case limit > 0 && len(c.streams) >= int(limit):
 		return http2.StreamError{StreamID: id, Code: http2.ErrCodeRefusedStream}
 	}
+	if s.fault == nil && !s.open.Grow(s.openBytes(f)) {
+		s.fail(codes.Unavailable, "%v", bufpool.ErrNoRoom)
+	}
 	c.lastID = id
 	c.streams[id] = s
 	c.keepalive.idleSince = time.Time{}
@@ -46,6 +62,20 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 		c.wakeBy(s.deadline)
 	}
 	return nil
+}
+
+// What a call costs before its message comes, about: the call itself, and each field of its metadata beside its bytes.
+const callBytes, fieldBytes = 320, 64
+
+// openBytes is what a call that was opened by these headers holds. A few bytes on the wire can stand for long headers.
+func (s *stream) openBytes(f *http2.MetaHeadersFrame) int {
+	n := callBytes
+	if s.metadata != nil {
+		for _, h := range f.Fields {
+			n += len(h.Name) + len(h.Value) + fieldBytes
+		}
+	}
+	return n
 }
 
 // readHeaders fills in what a call's headers say. What it returns is the HTTP status, for a client that may not speak gRPC.

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/credentials"
@@ -42,8 +43,8 @@ type Config struct {
 	Methods map[string]Method
 	// Buffers are where messages are read to. Required.
 	Buffers mem.BufferPool
-	// Budget, if set, bounds what messages take until they are handled: while they arrive, and while they are decompressed. A call for which
-	// it has no room is told so with UNAVAILABLE.
+	// Budget, if set, bounds what calls take until they are handled: what is kept of their headers, and their messages while they arrive and while
+	// they are decompressed. A call for which it has no room is told so with UNAVAILABLE.
 	Budget *bufpool.Budget
 	// Credentials secure the connections; nil: plain text.
 	Credentials credentials.TransportCredentials
@@ -82,6 +83,8 @@ type Server struct {
 	cfg     Config
 	workers *workers.Pool[task]
 	conns   *accepting.Server[*conn]
+
+	unreadable atomic.Uint64
 }
 
 // New returns a server that serves nothing yet. It panics when an Answer is too long.
@@ -107,12 +110,15 @@ func New(cfg Config) *Server {
 type Stats struct {
 	// Connections are open, Calls under way: their message is there and their answer is not.
 	Connections, Calls int
+	// Unreadable is how many messages have been refused that were longer than allowed, not as long as their prefix says, or could not be
+	// decompressed.
+	Unreadable uint64
 }
 
 // Stats returns what the server does at the moment.
 func (s *Server) Stats() Stats {
 	conns := s.conns.All()
-	stats := Stats{Connections: len(conns)}
+	stats := Stats{Connections: len(conns), Unreadable: s.unreadable.Load()}
 	for _, c := range conns {
 		stats.Calls += c.running()
 	}

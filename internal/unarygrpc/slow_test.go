@@ -3,7 +3,9 @@ package unarygrpc
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bufpool"
 )
@@ -36,7 +39,7 @@ func TestMessagesBeyondTheBudgetAreRefused(t *testing.T) {
 	c.sent(c.framer.WriteRSTStream(1, http2.ErrCodeCancel))
 	c.start(7, 60_000, 10_000)
 	c.pong()
-	assert.EqualValues(t, 40_000, budget.Held(), "that of the call that was given up came back")
+	assert.EqualValues(t, 40_000+callBytes, budget.Held(), "that of the call that was given up came back")
 	for range 5 {
 		c.sent(c.framer.WriteData(7, false, make([]byte, 10_000)))
 	}
@@ -93,7 +96,7 @@ func TestSlowMessagesMakeRoom(t *testing.T) {
 				}
 				time.Sleep(bufpool.SlowReader - time.Second)
 				synctest.Wait()
-				assert.EqualValues(t, 60_000, budget.Held())
+				assert.EqualValues(t, 60_000+callBytes, budget.Held())
 				before := budget.Refused()
 				time.Sleep(bufpool.SlowReader)
 				synctest.Wait()
@@ -104,7 +107,7 @@ func TestSlowMessagesMakeRoom(t *testing.T) {
 					assert.Equal(t, before+1, budget.Refused())
 				} else {
 					assert.Equal(t, before, budget.Refused())
-					assert.EqualValues(t, 60_000, budget.Held())
+					assert.EqualValues(t, 60_000+callBytes, budget.Held())
 					for range 4 {
 						c.sent(c.framer.WriteData(1, false, make([]byte, 11_000)))
 					}
@@ -130,7 +133,7 @@ func TestAConnectionThatStopsWithinAFrameMakesRoom(t *testing.T) {
 		wantRoom(t, budget)
 		time.Sleep(bufpool.SlowReader - time.Second)
 		synctest.Wait()
-		assert.EqualValues(t, 60_000, budget.Held())
+		assert.EqualValues(t, 60_000+callBytes, budget.Held())
 		time.Sleep(bufpool.SlowReader)
 		c.ends()
 		synctest.Wait()
@@ -210,4 +213,42 @@ func TestADeadlinePassesInTheMiddleOfAFrame(t *testing.T) {
 		assert.Equal(t, codes.DeadlineExceeded, c.outcome(1).code)
 		assert.Equal(t, 4*time.Second, time.Since(born))
 	})
+}
+
+// Calls that are opened and left so hold little each, and there may be many.
+func TestOpenCallsAndTheirMetadataAreInTheBudget(t *testing.T) {
+	for name, test := range map[string]struct {
+		incoming func(context.Context, metadata.MD) (context.Context, error)
+		fields   []string
+	}{
+		"calls":    {fields: nil},
+		"metadata": {incoming: func(ctx context.Context, _ metadata.MD) (context.Context, error) { return ctx, nil }, fields: []string{"a", strings.Repeat("x", 2000)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			budget := bufpool.NewBudget(10_000)
+			s, address := serve(t, Config{Budget: budget, Incoming: test.incoming, Enforcement: anyPings}, accept)
+			c := dial(t, address)
+			id, each := uint32(1), int64(0)
+			for ; id < 100 && (each == 0 || budget.Held()+each <= 10_000); id += 2 {
+				c.open(id, test.fields...)
+				c.pong()
+				each = budget.Held() / int64(id/2+1)
+			}
+			assert.Equal(t, test.incoming != nil, each > 2000, "%d bytes each", each)
+			assert.GreaterOrEqual(t, each, int64(callBytes))
+			c.open(id, test.fields...)
+			assert.Equal(t, codes.Unavailable, c.outcome(id).code)
+
+			c.sent(c.framer.WriteRSTStream(1, http2.ErrCodeCancel))
+			c.call(id+2, "x", test.fields...)
+			c.answered(id + 2)
+			held := budget.Held()
+			c.open(id+4, test.fields...)
+			c.sent(c.framer.WriteData(id+4, true, []byte{2, 0, 0, 0, 0}))
+			assert.Equal(t, codes.Internal, c.outcome(id+4).code)
+			assert.Equal(t, held, budget.Held(), "a refused call holds nothing")
+			s.Stop()
+			assert.Zero(t, budget.Held())
+		})
+	}
 }

@@ -32,7 +32,7 @@ type stream struct {
 	httpStatus int
 
 	buffers    mem.BufferPool
-	budget     *bufpool.Budget
+	open       bufpool.Reservation // for the call itself, until its message has it
 	prefix     [prefixSize]byte
 	prefixRead int
 	message    bufpool.Gatherer
@@ -89,7 +89,8 @@ func (s *stream) announce(maxMessage int) {
 	case uint64(length) > uint64(maxMessage):
 		s.fail(codes.ResourceExhausted, "received message larger than max (%d vs. %d)", length, maxMessage)
 	default:
-		s.message.Begin(s.buffers, s.budget, int(length))
+		s.message.Begin(s.buffers, s.open, int(length))
+		s.open = bufpool.Reservation{}
 	}
 }
 
@@ -111,6 +112,7 @@ func (s *stream) complete() {
 // abandon ends a call whose answer nobody waits for. The connection's mutex is held, and the reading goroutine or the
 // connection's end is who calls, so that nobody is filling the message.
 func (s *stream) abandon() {
+	s.open.End()
 	if s.begun {
 		s.cancel()
 		return

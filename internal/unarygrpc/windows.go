@@ -28,6 +28,7 @@ func (c *conn) settings(f *http2.SettingsFrame) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	resized := int64(-1)
 	for i := range f.NumSettings() {
 		switch s := f.Setting(i); s.ID {
 		case http2.SettingHeaderTableSize:
@@ -35,9 +36,14 @@ func (c *conn) settings(f *http2.SettingsFrame) error {
 				c.table = tableShrunk
 			}
 		case http2.SettingInitialWindowSize:
-			if err := c.resizeWindows(int64(s.Val)); err != nil {
-				return err
+			if resized = int64(s.Val); resized > math.MaxInt32 {
+				return http2.ConnectionError(http2.ErrCodeFlowControl)
 			}
+		}
+	}
+	if resized >= 0 { // the last one says it all, and each costs a look at every call
+		if err := c.resizeWindows(resized); err != nil {
+			return err
 		}
 	}
 	c.output.pending = appendSettingsAck(c.output.pending)
@@ -102,13 +108,16 @@ func (c *conn) send(s *stream) {
 
 // unpark sends the answers for which the connection's window has room now. The mutex is held.
 func (c *conn) unpark() {
-	for len(c.parked) > 0 && c.parked[0].answerBytes() <= c.peerWindow {
-		s := c.parked[0]
-		c.leaveLine(s)
+	gone := 0
+	for gone < len(c.parked) && c.parked[gone].answerBytes() <= c.peerWindow {
+		s := c.parked[gone]
+		gone++
+		s.parked = false
 		if s.answerBytes() <= c.peerStreamWindow+s.peerWindow { // which may have become smaller
 			c.send(s)
 		}
 	}
+	c.parked = slices.Delete(c.parked, 0, gone)
 }
 
 // leaveLine takes an answer out of those that wait for the connection's window.
@@ -120,9 +129,6 @@ func (c *conn) leaveLine(s *stream) {
 
 // resizeWindows takes over the window that every call has. The mutex is held.
 func (c *conn) resizeWindows(size int64) error {
-	if size > math.MaxInt32 {
-		return http2.ConnectionError(http2.ErrCodeFlowControl)
-	}
 	c.peerStreamWindow = size
 	var waiting []*stream
 	for _, s := range c.streams {

@@ -13,6 +13,9 @@ import (
 // bufferSize bounds a head. It is what an idle connection holds, so that it is small; a body is read past it.
 const bufferSize = 4 << 10
 
+// maxStrays is how many bytes of line ends net/http passes over behind a POST: old clients send some that they do not count in its length.
+const maxStrays = 4
+
 // What net/http does with a body that its handler did not read to the end.
 const (
 	maxDrain  = 256 << 10              // maxPostHandlerReadBytes
@@ -58,8 +61,9 @@ func (c *conn) serve() {
 		}
 	}()
 	wait := c.headerTimeout() // a new connection has as long as net/http gives it
+	strays := 0
 	for {
-		h, kind := c.head(wait)
+		h, kind := c.head(wait, strays)
 		switch kind {
 		case foreign:
 			if !c.enter() { // from here on, closeIdle leaves it alone: it is net/http's to close
@@ -76,16 +80,24 @@ func (c *conn) serve() {
 		if !c.request(h) {
 			return
 		}
-		wait = c.idleTimeout()
+		wait, strays = c.idleTimeout(), maxStrays
 	}
 }
 
-// head reads until it knows what the next request is. Its first byte may take as long as wait says; 0 is for ever.
-func (c *conn) head(wait time.Duration) (head, state) {
-	c.end = copy(c.buffer, c.unused())
-	c.start = 0
-	if c.end == 0 && c.read(deadline(time.Now(), wait)) != nil {
-		return head{}, partial
+// head reads until it knows what the next request is. Its first byte may take as long as wait says; 0 is for ever. Before it, so many strays are
+// passed over.
+func (c *conn) head(wait time.Duration, strays int) (head, state) {
+	for {
+		c.end = copy(c.buffer, c.unused())
+		c.start = 0
+		if c.end == 0 && c.read(deadline(time.Now(), wait)) != nil {
+			return head{}, partial
+		}
+		if b := c.buffer[0]; strays == 0 || b != '\r' && b != '\n' {
+			break
+		}
+		strays--
+		c.start++
 	}
 	c.arrived = time.Now()
 	for {

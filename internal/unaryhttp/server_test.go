@@ -53,10 +53,15 @@ func TestAnswersAreNetHTTPs(t *testing.T) {
 		sent string
 		ours int
 	}{
-		"one":                 {request("hello"), 1},
-		"empty":               {request(""), 1},
-		"large":               {request(large), 1},
-		"one after the other": {request("a") + request("") + request(large) + request("b"), 4},
+		"one":                   {request("hello"), 1},
+		"empty":                 {request(""), 1},
+		"large":                 {request(large), 1},
+		"one after the other":   {request("a") + request("") + request(large) + request("b"), 4},
+		"a line end in between": {request("a") + "\r\n" + request("b"), 2},
+		"two in between":        {request("a") + "\r\n\n\r" + request("b") + "\n", 2},
+		"too many in between":   {request("a") + "\r\n\r\n\r\n" + request("b"), 1},
+		"one before JSON":       {request("a") + "\r\n" + foreignRequest("{}"), 1},
+		"a line end at first":   {"\r\n" + request("a"), 0},
 		"JSON in between": {
 			request("a") + foreignRequest("{}") + request("b"), 1,
 		},

@@ -27,7 +27,7 @@ func readBody(body io.Reader, length int64, buffers mem.BufferPool, budget *bufp
 		counted = nil
 	}
 	var g bufpool.Gatherer
-	g.Begin(buffers, counted, int(length))
+	g.Begin(buffers, counted.Reserve(), int(length))
 	for g.Missing() > 0 {
 		space, err := g.Space(atHand)
 		if err == nil {

@@ -86,6 +86,7 @@ func TestOurKeysInTheFullConfiguration(t *testing.T) {
 
 func TestInvalidConfigurationsNameKeyRuleAndValue(t *testing.T) {
 	for id, want := range map[string][]string{
+		"nothing":             {"`protocols` must name at least one of grpc and http"},
 		"no_protocol":         {"`protocols` must name at least one of grpc and http"},
 		"unknown_protocol":    {"has invalid keys: thrift"},
 		"misspelled_protocol": {"has invalid keys: htttp"},

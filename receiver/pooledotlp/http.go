@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"os"
 
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"google.golang.org/grpc/codes"
@@ -22,10 +23,10 @@ const (
 )
 
 // newMux serves the endpoints under their configured paths.
-func newMux(cfg *otlpreceiver.HTTPConfig, endpoints []endpoint, buffers mem.BufferPool, reading *bufpool.Budget) *http.ServeMux {
+func (r *otlpReceiver) newMux(endpoints []endpoint) *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, e := range endpoints {
-		mux.Handle(pathOf(cfg, e), &handler{endpoint: e, buffers: buffers, reading: reading})
+		mux.Handle(pathOf(r.cfg.Protocols.HTTP.Get(), e), &handler{endpoint: e, receiver: r})
 	}
 	return mux
 }
@@ -47,8 +48,7 @@ func pathOf(cfg *otlpreceiver.HTTPConfig, e endpoint) string {
 // handler serves one endpoint over HTTP. Bodies come decompressed.
 type handler struct {
 	endpoint endpoint
-	buffers  mem.BufferPool
-	reading  *bufpool.Budget
+	receiver *otlpReceiver
 }
 
 // ServeHTTP implements http.Handler.
@@ -62,10 +62,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "unsupported media type, supported: [application/json, application/x-protobuf]")
 		return
 	}
-	watch := watchBody(http.NewResponseController(w).SetReadDeadline, r.ContentLength, h.reading)
+	watch := watchBody(http.NewResponseController(w).SetReadDeadline, r.ContentLength, h.receiver.reading)
 	var reserved bufpool.Reservation
 	defer reserved.End()
-	body, err := readBody(r.Body, r.ContentLength, h.buffers, h.reading, &reserved)
+	body, err := readBody(r.Body, r.ContentLength, h.receiver.buffers, h.receiver.reading, &reserved)
 	reserved.End() // whoever handles it has bounds of its own
 	defer body.Free()
 	if cut := watch.end(); errors.Is(err, bufpool.ErrNoRoom) || cut {
@@ -73,7 +73,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err = errors.Join(err, r.Body.Close()); err != nil {
-		write(w, unreadable(contentType, err))
+		write(w, h.receiver.unreadableBody(contentType, err))
 		return
 	}
 	accepted := h.endpoint.answers().proto
@@ -86,8 +86,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, answerTo(contentType, accepted, err))
 }
 
-// unreadable answers a request whose body could not be read.
-func unreadable(contentType string, err error) unaryhttp.Answer {
+// unreadableBody counts and answers a request whose body could not be read: it is cut short, too large, or not compressed as it says. One that only
+// took longer than `read_timeout` may be sent again.
+func (r *otlpReceiver) unreadableBody(contentType string, err error) unaryhttp.Answer {
+	r.unreadable.Add(1)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return answerTo(contentType, nil, status.Error(codes.Unavailable, "the body took longer than read_timeout"))
+	}
 	return statusAnswer(contentType, http.StatusBadRequest, statusFor(err.Error(), http.StatusBadRequest))
 }
 
@@ -101,7 +106,7 @@ func answerTo(contentType string, accepted []byte, err error) unaryhttp.Answer {
 }
 
 func (h *handler) exportJSON(r *http.Request, body mem.BufferSlice) error {
-	whole := body.MaterializeToBuffer(h.buffers)
+	whole := body.MaterializeToBuffer(h.receiver.buffers)
 	defer whole.Free()
 	return h.endpoint.exportJSON(r.Context(), whole.ReadOnlyData())
 }

@@ -59,11 +59,11 @@ func bodySize(cfg *otlpreceiver.HTTPConfig) int64 {
 }
 
 // httpOptions gives confighttp's server the OTLP form of errors, and the openers.
-func httpOptions(open openers, buffers mem.BufferPool, budget *bufpool.Budget) []confighttp.ToServerOption {
-	options := []confighttp.ToServerOption{confighttp.WithErrorHandler(onServerError)}
+func (r *otlpReceiver) httpOptions(open openers) []confighttp.ToServerOption {
+	options := []confighttp.ToServerOption{confighttp.WithErrorHandler(r.onServerError)}
 	for algorithm, o := range open {
 		if algorithm != "gzip" { // whose window is small
-			o = onceReceived(o, buffers, budget)
+			o = onceReceived(o, r.buffers, r.reading)
 		}
 		options = append(options, confighttp.WithDecoder(algorithm, o))
 	}

@@ -98,7 +98,7 @@ func (h *ownHandler) serve(ctx context.Context, r unaryhttp.Request) unaryhttp.A
 	case errors.Is(err, bufpool.ErrNoRoom):
 		return answerTo(typeProto, nil, status.Error(codes.Unavailable, bufpool.ErrNoRoom.Error()))
 	case err != nil:
-		return unreadable(typeProto, err)
+		return h.receiver.unreadableBody(typeProto, err)
 	}
 	return answerTo(typeProto, h.endpoint.answers().proto, h.endpoint.exportProto(ctx, body))
 }

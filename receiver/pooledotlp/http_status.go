@@ -20,10 +20,13 @@ var fallbackAnswer = unaryhttp.Answer{
 }
 
 // onServerError answers for the server's own checks, before a handler runs: authentication and decompression.
-func onServerError(w http.ResponseWriter, r *http.Request, text string, code int) {
+func (r *otlpReceiver) onServerError(w http.ResponseWriter, request *http.Request, text string, code int) {
+	if code == http.StatusBadRequest { // the start of the body is not compressed as it says, or in a way that is not known or allowed
+		r.unreadable.Add(1)
+	}
 	contentType := typeJSON
-	if r.Header.Get("Content-Type") != "" {
-		contentType = mediaType(r)
+	if request.Header.Get("Content-Type") != "" {
+		contentType = mediaType(request)
 	}
 	if contentType != typeProto && contentType != typeJSON {
 		write(w, fallbackAnswer)

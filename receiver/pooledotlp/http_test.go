@@ -1,6 +1,7 @@
 package pooledotlp
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"compress/zlib"
@@ -20,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/client"
 	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -103,11 +105,25 @@ func TestHTTPDeliversEverySignalInEveryEncoding(t *testing.T) {
 							want = typeProto
 						}
 						assert.Equal(t, want, answer.Header.Get("Content-Type"))
+						requireFullSuccess(t, want, text)
 					})
 				}
 			}
 		}
 	})
+}
+
+// requireFullSuccess reads an answer as a client does. Those of all signals have the same fields.
+func requireFullSuccess(t *testing.T, contentType string, body []byte) {
+	t.Helper()
+	answer := ptraceotlp.NewExportResponse()
+	if contentType == typeProto {
+		require.NoError(t, answer.UnmarshalProto(body))
+	} else {
+		require.NoError(t, answer.UnmarshalJSON(body))
+	}
+	require.Zero(t, answer.PartialSuccess().RejectedSpans())
+	require.Empty(t, answer.PartialSuccess().ErrorMessage())
 }
 
 func TestHTTPReusesItsDecoders(t *testing.T) {
@@ -156,6 +172,7 @@ func TestHTTPErrorsTellTheClientWhetherToRetry(t *testing.T) {
 						answer, text := post(t, r.http, s.path, contentType, "", body)
 						assert.Equal(t, c.code, answer.StatusCode)
 						assert.Empty(t, answer.Header.Get("Retry-After"))
+						assert.Equal(t, contentType, answer.Header.Get("Content-Type"))
 						requireStatus(t, contentType, c.want, text)
 					}
 					assert.Empty(t, r.sink.received(s.signal))
@@ -179,21 +196,26 @@ func requireStatus(t *testing.T, contentType string, want *status.Status, body [
 func TestHTTPTellsWhenToRetry(t *testing.T) {
 	eachMode(t, func(t *testing.T, decode DecodeMode) {
 		r := start(t, defaultConfig(decode))
-		s := samples(t)[0]
 		for _, c := range []struct {
 			code  codes.Code
 			delay time.Duration
+			http  int
 			want  string
 		}{
-			{codes.Unavailable, 13 * time.Second, "13"},
-			{codes.ResourceExhausted, 13 * time.Second, "13"},
-			{codes.ResourceExhausted, 0, "0"},
-			{codes.InvalidArgument, 13 * time.Second, ""},
-			{codes.Unknown, 13 * time.Second, ""},
+			{codes.Unavailable, 13 * time.Second, 503, "13"},
+			{codes.ResourceExhausted, 13 * time.Second, 429, "13"},
+			{codes.ResourceExhausted, 0, 429, "0"},
+			{codes.InvalidArgument, 13 * time.Second, 400, ""},
+			{codes.Unknown, 13 * time.Second, 500, ""},
 		} {
-			r.sink.refuseWith(throttled(t, c.code, c.delay))
-			answer, _ := post(t, r.http, s.path, typeProto, "", s.proto)
-			assert.Equal(t, c.want, answer.Header.Get("Retry-After"))
+			refusal := throttled(t, c.code, c.delay)
+			r.sink.refuseWith(refusal)
+			for _, s := range samples(t) {
+				answer, text := post(t, r.http, s.path, typeProto, "", s.proto)
+				assert.Equal(t, c.http, answer.StatusCode, "%s, %v", s.signal, c.code)
+				assert.Equal(t, c.want, answer.Header.Get("Retry-After"), "%s, %v", s.signal, c.code)
+				requireStatus(t, typeProto, status.Convert(refusal), text)
+			}
 		}
 	})
 }
@@ -232,6 +254,7 @@ func TestHTTPRefusesMalformedRequestsAndGoesOn(t *testing.T) {
 		for _, s := range samples(t) {
 			answer, text := post(t, r.http, s.path, typeJSON, "", []byte("1234"))
 			assert.Equal(t, 400, answer.StatusCode, string(text))
+			assert.Equal(t, typeJSON, answer.Header.Get("Content-Type"))
 			answer, text = post(t, r.http, s.path, typeProto, "", []byte{0x0a, 5, 0x12})
 			assert.Equal(t, 400, answer.StatusCode, string(text))
 			assert.Equal(t, typeProto, answer.Header.Get("Content-Type"))
@@ -296,6 +319,28 @@ func TestHTTPRefusesATruncatedBody(t *testing.T) {
 	})
 }
 
+func TestHTTPBodiesThatTakeTooLongMayBeSentAgain(t *testing.T) {
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		cfg := defaultConfig(decode)
+		cfg.Protocols.HTTP.Get().ServerConfig.ReadTimeout = 100 * time.Millisecond
+		r := start(t, cfg)
+		s := samples(t)[0]
+		c, err := net.Dial("tcp", r.http)
+		require.NoError(t, err)
+		defer c.Close()
+		_, err = fmt.Fprintf(c, "POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", typeProto, len(s.proto), s.proto[1:])
+		require.NoError(t, err)
+		answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+		require.NoError(t, err)
+		defer answer.Body.Close()
+		assert.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
+		text, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		requireStatus(t, typeProto, status.New(codes.Unavailable, "the body took longer than read_timeout"), text)
+		assert.Empty(t, r.sink.received("traces"))
+	})
+}
+
 func TestHTTPBoundsTheBodySize(t *testing.T) {
 	eachMode(t, func(t *testing.T, decode DecodeMode) {
 		for _, s := range samples(t) {
@@ -329,17 +374,25 @@ func TestHTTPServesOnlyTheAlgorithmsConfigured(t *testing.T) {
 
 func TestHTTPServesConfiguredPathsAndPassesMetadataOn(t *testing.T) {
 	eachMode(t, func(t *testing.T, decode DecodeMode) {
-		cfg := defaultConfig(decode)
-		http := cfg.Protocols.HTTP.Get()
-		http.TracesURLPath, http.MetricsURLPath, http.LogsURLPath = "/t", "/v2/m", "/l"
-		http.ServerConfig.IncludeMetadata = true
-		r := start(t, cfg)
-		for i, path := range []string{"/t", "/v2/m", "/l"} {
-			s := samples(t)[i]
-			answer, _ := do(t, "POST", r.http, path, map[string][]string{"Content-Type": {typeProto}, "Tenant": {"a"}}, s.proto)
-			assert.Equal(t, 200, answer.StatusCode)
-			r.requireReceived(t, s)
-			assert.Equal(t, []string{"a"}, client.FromContext(r.sink.lastContext()).Metadata.Get("Tenant"))
+		for _, included := range []bool{false, true} { // with it, net/http serves in any case
+			cfg := defaultConfig(decode)
+			http := cfg.Protocols.HTTP.Get()
+			http.TracesURLPath, http.MetricsURLPath, http.LogsURLPath = "/t", "/v2/m", "/l"
+			http.ServerConfig.IncludeMetadata = included
+			var tenant []string
+			if included {
+				tenant = []string{"a"}
+			}
+			r := start(t, cfg)
+			for i, path := range []string{"/t", "/v2/m", "/l"} {
+				s := samples(t)[i]
+				answer, _ := do(t, "POST", r.http, path, map[string][]string{"Content-Type": {typeProto}, "Tenant": {"a"}}, s.proto)
+				assert.Equal(t, 200, answer.StatusCode)
+				r.requireReceived(t, s)
+				assert.Equal(t, tenant, client.FromContext(r.sink.lastContext()).Metadata.Get("Tenant"))
+				answer, _ = post(t, r.http, s.path, typeProto, "", s.proto)
+				assert.Equal(t, 404, answer.StatusCode, "the usual path")
+			}
 		}
 	})
 }

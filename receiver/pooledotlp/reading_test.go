@@ -93,7 +93,7 @@ func TestSlowBodiesMakeRoom(t *testing.T) {
 				defer r.buffers.Close()
 				endpoints, err := r.endpoints("http")
 				require.NoError(t, err)
-				server := &http.Server{Handler: newMux(cfg.Protocols.HTTP.Get(), endpoints, r.buffers, r.reading), ReadHeaderTimeout: time.Hour}
+				server := &http.Server{Handler: r.newMux(endpoints), ReadHeaderTimeout: time.Hour}
 				ours, theirs := net.Pipe()
 				defer ours.Close()
 				l := oneConn{make(chan net.Conn, 1)}
@@ -207,7 +207,7 @@ func TestStalledBodiesTakeNoWindow(t *testing.T) {
 				http := cfg.Protocols.HTTP.Get()
 				open := newOpeners(http)
 				fallback, err := http.ServerConfig.ToServer(t.Context(), nil, r.settings.TelemetrySettings,
-					newMux(http, endpoints, r.buffers, r.reading), httpOptions(open, r.buffers, r.reading)...)
+					r.newMux(endpoints), r.httpOptions(open)...)
 				require.NoError(t, err)
 				server := httpServer(fallback)
 				if mode == ServerAuto {

@@ -51,6 +51,8 @@ type otlpReceiver struct {
 	// held are the bytes of the requests that have arrived and are not answered. The pool cannot tell: grpc-go leaves the buffers of a call
 	// that is broken off while its data arrives to the garbage collector, so to the pool they are in use for ever.
 	held atomic.Int64
+	// unreadable counts the requests over HTTP whose bodies could not be read. Those over gRPC the server counts.
+	unreadable atomic.Int64
 	// The times of a shutdown, which tests shorten.
 	stragglerGrace, answerGrace time.Duration
 }
@@ -154,7 +156,7 @@ func (r *otlpReceiver) startHTTP(ctx context.Context, host component.Host) error
 	// This fills the configuration's gaps, and so comes after what tells them from values.
 	open, plain := newOpeners(cfg), allows(cfg, "")
 	fallback, err := cfg.ServerConfig.ToServer(ctx, host.GetExtensions(), r.settings.TelemetrySettings,
-		newMux(cfg, endpoints, r.buffers, r.reading), httpOptions(open, r.buffers, r.reading)...)
+		r.newMux(endpoints), r.httpOptions(open)...)
 	if err != nil {
 		return err
 	}

@@ -28,20 +28,22 @@ import (
 
 func TestInvalidTLSSettingsFailTheStart(t *testing.T) {
 	half := configoptional.Some(configtls.ServerConfig{Config: configtls.Config{CertFile: "only-a-certificate"}})
-	for _, protocol := range []string{"grpc", "http"} {
-		t.Run(protocol, func(t *testing.T) {
-			cfg := defaultConfig(DecodeVerified)
-			if protocol == "grpc" {
-				cfg.Protocols.GRPC.Get().TLS = half
-			} else {
-				cfg.Protocols.HTTP.Get().ServerConfig.TLS = half
-			}
-			r := create(t, cfg, nopSettings(), &sink{})
-			require.EqualError(t, r.Start(context.Background(), nopHost()), "failed to load TLS config: "+
-				"failed to load TLS cert and key: for auth via TLS, provide both certificate and key, or neither")
-			require.NoError(t, r.Shutdown(context.Background()))
-		})
-	}
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		for _, protocol := range []string{"grpc", "http"} {
+			t.Run(protocol, func(t *testing.T) {
+				cfg := defaultConfig(decode)
+				if protocol == "grpc" {
+					cfg.Protocols.GRPC.Get().TLS = half
+				} else {
+					cfg.Protocols.HTTP.Get().ServerConfig.TLS = half
+				}
+				r := create(t, cfg, nopSettings(), &sink{})
+				require.EqualError(t, r.Start(context.Background(), nopHost()), "failed to load TLS config: "+
+					"failed to load TLS cert and key: for auth via TLS, provide both certificate and key, or neither")
+				require.NoError(t, r.Shutdown(context.Background()))
+			})
+		}
+	})
 }
 
 func TestMutualTLSAdmitsOnlyClientsWithACertificate(t *testing.T) {

@@ -44,6 +44,12 @@ func (r *otlpReceiver) observe() error {
 			o.Observe(int64(r.reading.Refused()), r.attributes())
 			return nil
 		}),
+		r.telemetry.RegisterReceiverPooledotlpUnreadableRequestsCallback(func(_ context.Context, o metric.Int64Observer) error {
+			if r.cfg.Protocols.HTTP.HasValue() {
+				o.Observe(r.unreadable.Load(), r.attributes(attribute.String("transport", "http")))
+			}
+			return nil
+		}),
 	)
 }
 
@@ -56,6 +62,10 @@ func (r *otlpReceiver) observeServer(server *unarygrpc.Server) error {
 		}),
 		r.telemetry.RegisterReceiverPooledotlpGrpcConnectionsCallback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(int64(server.Stats().Connections), r.attributes())
+			return nil
+		}),
+		r.telemetry.RegisterReceiverPooledotlpUnreadableRequestsCallback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(server.Stats().Unreadable), r.attributes(attribute.String("transport", "grpc")))
 			return nil
 		}),
 	)

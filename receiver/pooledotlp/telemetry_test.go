@@ -3,6 +3,7 @@ package pooledotlp
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,14 +18,19 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+	"google.golang.org/grpc"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/receiver/pooledotlp/internal/metadatatest"
 )
 
 // observed is nopSettings with telemetry that can be read. As in a Collector that is not told otherwise, nothing records calls.
 func observed(t *testing.T) (*componenttest.Telemetry, receiver.Settings) {
-	tel := componenttest.NewTelemetry(componenttest.WithMetricOptions(sdkmetric.WithView(sdkmetric.NewView(
-		sdkmetric.Instrument{Scope: instrumentation.Scope{Name: otelgrpcScope}}, sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}}))))
+	var dropped []sdkmetric.View
+	for _, scope := range []string{otelgrpcScope, otelhttpScope} {
+		dropped = append(dropped, sdkmetric.NewView(
+			sdkmetric.Instrument{Scope: instrumentation.Scope{Name: scope}}, sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}}))
+	}
+	tel := componenttest.NewTelemetry(componenttest.WithMetricOptions(sdkmetric.WithView(dropped...)))
 	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
 	set := nopSettings()
 	set.TelemetrySettings = tel.NewTelemetrySettings()
@@ -96,6 +102,40 @@ func TestMalformedRequestsAreCountedBySignal(t *testing.T) {
 		metadatatest.AssertEqualReceiverPooledotlpMalformedRequests(t, tel, []metricdata.DataPoint[int64]{
 			point(1, "data_type", "logs"), point(1, "data_type", "profiles"), point(1, "data_type", "traces"),
 		}, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	})
+}
+
+func TestRequestsThatCannotBeReadAreCounted(t *testing.T) {
+	const most = 1 << 20
+	packed := compress(t, "gzip", make([]byte, 2*most))
+	eachMode(t, func(t *testing.T, decode DecodeMode) {
+		tel, set := observed(t)
+		cfg := defaultConfig(decode)
+		cfg.Protocols.GRPC.Get().MaxRecvMsgSizeMiB = most >> 20
+		cfg.Protocols.HTTP.Get().ServerConfig.MaxRequestBodySize = most
+		r := startWith(t, cfg, set, nopHost())
+
+		var want []metricdata.DataPoint[int64]
+		if decode == DecodeVerified {
+			_, err := sendRaw(t, dial(t, r.grpc), tracesNames, make([]byte, 2*most))
+			require.Error(t, err)
+			_, err = sendRaw(t, dial(t, r.grpc), tracesNames, make([]byte, 2*most), grpc.UseCompressor("gzip"))
+			require.Error(t, err)
+			want = append(want, point(2, "transport", "grpc"))
+		}
+		bodies := []struct {
+			encoding string
+			body     []byte
+		}{
+			{"", make([]byte, 2*most)}, {"gzip", packed}, {"gzip", packed[:len(packed)-4]}, {"gzip", []byte("none")}, {"zstd", []byte("none")},
+			{"br", []byte("none")}, {"deflate", []byte("none")}, {"unknown", []byte("none")},
+		}
+		for _, b := range bodies {
+			answer, _ := post(t, r.http, "/v1/traces", typeProto, b.encoding, b.body)
+			require.Equal(t, http.StatusBadRequest, answer.StatusCode, b.encoding)
+		}
+		want = append(want, point(int64(len(bodies)), "transport", "http"))
+		metadatatest.AssertEqualReceiverPooledotlpUnreadableRequests(t, tel, want, metricdatatest.IgnoreTimestamp())
 	})
 }
 

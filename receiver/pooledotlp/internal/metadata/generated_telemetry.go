@@ -25,16 +25,17 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                               metric.Meter
-	mu                                  sync.Mutex
-	registrations                       []metric.Registration
-	ReceiverPooledotlpBufferRequests    metric.Int64ObservableCounter
-	ReceiverPooledotlpBufferSize        metric.Int64ObservableUpDownCounter
-	ReceiverPooledotlpBytePath          metric.Int64ObservableGauge
-	ReceiverPooledotlpGrpcCalls         metric.Int64ObservableGauge
-	ReceiverPooledotlpGrpcConnections   metric.Int64ObservableGauge
-	ReceiverPooledotlpMalformedRequests metric.Int64Counter
-	ReceiverPooledotlpOverflowRequests  metric.Int64ObservableCounter
+	meter                                metric.Meter
+	mu                                   sync.Mutex
+	registrations                        []metric.Registration
+	ReceiverPooledotlpBufferRequests     metric.Int64ObservableCounter
+	ReceiverPooledotlpBufferSize         metric.Int64ObservableUpDownCounter
+	ReceiverPooledotlpBytePath           metric.Int64ObservableGauge
+	ReceiverPooledotlpGrpcCalls          metric.Int64ObservableGauge
+	ReceiverPooledotlpGrpcConnections    metric.Int64ObservableGauge
+	ReceiverPooledotlpMalformedRequests  metric.Int64Counter
+	ReceiverPooledotlpOverflowRequests   metric.Int64ObservableCounter
+	ReceiverPooledotlpUnreadableRequests metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -138,6 +139,21 @@ func (builder *TelemetryBuilder) RegisterReceiverPooledotlpOverflowRequestsCallb
 	return nil
 }
 
+// RegisterReceiverPooledotlpUnreadableRequestsCallback sets callback for observable ReceiverPooledotlpUnreadableRequests metric.
+func (builder *TelemetryBuilder) RegisterReceiverPooledotlpUnreadableRequestsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverPooledotlpUnreadableRequests, obs: o})
+		return nil
+	}, builder.ReceiverPooledotlpUnreadableRequests)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 type observerInt64 struct {
 	embedded.Int64Observer
 	inst metric.Int64Observable
@@ -205,6 +221,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ReceiverPooledotlpOverflowRequests, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_pooledotlp_overflow_requests",
 		metric.WithDescription("Requests refused because more than max_reading_bytes was being read, or broken off because they took long meanwhile. [Development]"),
+		metric.WithUnit("{requests}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverPooledotlpUnreadableRequests, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_pooledotlp_unreadable_requests",
+		metric.WithDescription("Requests refused because their body was larger than allowed, cut short, or could not be decompressed. Absent over gRPC where grpc-go serves. [Development]"),
 		metric.WithUnit("{requests}"),
 	)
 	errs = errors.Join(errs, err)
