@@ -2,6 +2,7 @@ package pooledotlp
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -70,6 +71,18 @@ func TestMergeSplitByBytes(t *testing.T) {
 		total += p.ItemsCount()
 	}
 	assert.Equal(t, 200, total)
+}
+
+func TestMergeSplitMultipliesNoRequest(t *testing.T) {
+	td := spans(100)
+	td.ResourceSpans().At(0).Resource().Attributes().PutStr("large", strings.Repeat("x", 300<<10))
+	r := newRequest(wireTraces(t, td), nopBuffers)
+	size := r.BytesSize()
+	parts, err := r.MergeSplit(context.Background(), 200<<10, exporterhelper.RequestSizerTypeBytes, nil)
+	require.NoError(t, err)
+	require.Len(t, parts, 1, "a resource larger than its spans is not repeated for them")
+	assert.Equal(t, size, parts[0].BytesSize())
+	assert.Equal(t, 100, parts[0].ItemsCount())
 }
 
 type foreignRequest struct{ xexporterhelper.Request }

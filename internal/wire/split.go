@@ -8,6 +8,10 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
+// FreeRepeats is how many bytes of headers a split may repeat whatever the size of the items: small requests are divided
+// just as the limits say.
+const FreeRepeats = 64 << 10
+
 // Split divides r into requests of at most maxItems items and maxBytes encoded bytes; 0 means no limit. The items keep
 // their order, and every request but the last is as full as the order allows. An item that is alone larger than maxBytes
 // becomes a request of its own.
@@ -16,6 +20,11 @@ import (
 // fields (of a metric: its name and the like, too) are repeated in a buffer of the pool. Of a metric's several data
 // fields only the last is kept when the metric is divided, of a resource with scopes and deprecated scopes only the
 // scopes, and of a divided request no unknown fields: the others are what a decoder sees.
+//
+// What is repeated is never more than the bytes of the items that came before, and FreeRepeats: whoever sends a resource of
+// megabytes with thousands of tiny items would else have it multiplied by their number. A request that may not end yet goes
+// on beyond the limits until it may, so all requests together have at most twice the bytes of r, FreeRepeats, and for each of them
+// a few bytes of tags and lengths.
 //
 // On success r is consumed; the result may be r itself. On error r is unchanged. Profiles beyond a limit are an error.
 func (r *Request) Split(maxItems, maxBytes int, pool mem.BufferPool) ([]*Request, error) {
@@ -30,7 +39,7 @@ func (r *Request) Split(maxItems, maxBytes int, pool mem.BufferPool) ([]*Request
 	}
 	s := splitter{
 		source: newSource(r.buffers), signal: r.signal, irregular: r.irregular, pool: pool,
-		maxItems: maxItems, maxBytes: maxBytes,
+		maxItems: maxItems, maxBytes: maxBytes, credit: FreeRepeats,
 	}
 	start := 0
 	for _, p := range r.ownParts() {
@@ -40,9 +49,11 @@ func (r *Request) Split(maxItems, maxBytes int, pool mem.BufferPool) ([]*Request
 		}
 		start += p.bytes
 	}
-	s.closePiece()
+	if len(s.out) > 0 || s.piece.size < r.bytes {
+		s.closePiece()
+	}
 	if len(s.out) == 0 {
-		return []*Request{r}, nil // nothing in it can be divided
+		return []*Request{r}, nil // nothing in it can be divided, or left out
 	}
 	r.Free()
 	return s.out, nil
@@ -67,6 +78,8 @@ type splitter struct {
 	irregular          bool
 	pool               mem.BufferPool
 	maxItems, maxBytes int
+	// credit is how many bytes of headers may be repeated: those of the items so far and FreeRepeats, less what was.
+	credit int
 
 	out   []*Request
 	piece piece
@@ -98,6 +111,7 @@ func (s *splitter) addPart(whole span, items int) error {
 	defer s.piece.endPart()
 	if s.fits(items, whole.len()) {
 		s.piece.add(whole, items)
+		s.credit += whole.len()
 		return nil
 	}
 	return s.source.children(levels[s.signal][0], whole, func(c child) error { return s.add(1, c) })
@@ -110,7 +124,7 @@ func (s *splitter) add(level int, c child) error {
 		return err
 	}
 	if s.maxItems > 0 && s.piece.items >= s.maxItems && items > 0 {
-		s.closePiece()
+		s.dividePiece()
 	}
 	if s.fits(items, c.whole.len()) {
 		s.write(c.whole, items)
@@ -126,9 +140,7 @@ func (s *splitter) add(level int, c child) error {
 		}
 	}
 	// It cannot be divided further: it begins a piece, and is one if it is too large.
-	if !s.piece.empty() {
-		s.closePiece()
-	}
+	s.dividePiece()
 	s.write(c.whole, items)
 	return nil
 }
@@ -147,7 +159,7 @@ func (s *splitter) divide(level int, c child, header []span) error {
 
 // fits reports whether a field of n bytes with its items has room in the piece, within the open containers.
 func (s *splitter) fits(items, n int) bool {
-	if s.maxItems > 0 && s.piece.items+items > s.maxItems {
+	if s.maxItems > 0 && items > 0 && s.piece.items+items > s.maxItems {
 		return false
 	}
 	if s.maxBytes == 0 {
@@ -170,6 +182,7 @@ func (s *splitter) write(field span, items int) {
 	}
 	s.piece.addSegment(segment{span: field})
 	s.piece.items += items
+	s.credit += field.len()
 	s.grow(len(s.open), field.len())
 }
 
@@ -197,6 +210,21 @@ func (s *splitter) finish(i int) {
 	s.piece.fill(o.slot, o)
 	s.grow(i, tagSize(o.tag)+varintSize(o.body)+o.body)
 	o.written, o.body = false, o.size
+}
+
+// dividePiece ends the piece, unless its containers, which go on in the next, have headers too large to be repeated.
+func (s *splitter) dividePiece() {
+	repeated := 0
+	for i := range s.open {
+		if s.open[i].written {
+			repeated += s.open[i].size
+		}
+	}
+	if repeated > s.credit {
+		return
+	}
+	s.credit -= repeated
+	s.closePiece()
 }
 
 // closePiece ends the piece and leaves the containers open for the next.

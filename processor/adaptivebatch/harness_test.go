@@ -183,7 +183,10 @@ func startWith(t *testing.T, path payloadKind, set processor.Settings, next cons
 
 // send sends n spans from number first on and waits for the answer.
 func (u *underTest) send(ctx context.Context, first, n int) error {
-	td := numbered(first, n)
+	return u.sendTraces(ctx, numbered(first, n))
+}
+
+func (u *underTest) sendTraces(ctx context.Context, td ptrace.Traces) error {
 	if u.path != encodedKind {
 		return u.ConsumeTraces(ctx, td)
 	}

@@ -51,7 +51,7 @@ func (s *isolation) settle(from, to int, err error) {
 		s.settleHalves(from, to, unclear && !s.works)
 		return
 	case outcome == attempt.TooLarge && s.items(from) > 1:
-		err = s.sendDivided(func(maxItems int) ([]payload, error) { return s.content.divide(from, maxItems) }, s.items(from))
+		err = s.sendDivided(func(maxItems int) ([]payload, error) { return s.content.divide(from, maxItems) }, s.items(from), err)
 	}
 	for i := from; i < to; i++ {
 		s.errs[i] = err
@@ -77,12 +77,17 @@ func (s *isolation) settleHalves(from, to int, unclear bool) {
 	s.settle(middle, to, second)
 }
 
-// sendDivided sends what is too large in halves, down to single items. What is refused for ever keeps no other half from being sent:
+// sendDivided sends in halves what the backend finds too large, with the error tooLarge, down to single items, or to what is not divided
+// because halves would hardly be smaller. What is refused for ever keeps no other half from being sent:
 // the caller will not send it again. Any other error ends it, and is the result: the caller sends all of it again.
-func (s *isolation) sendDivided(divide func(maxItems int) ([]payload, error), items int) error {
+func (s *isolation) sendDivided(divide func(maxItems int) ([]payload, error), items int, tooLarge error) error {
 	halves, err := divide((items + 1) / 2)
 	if err != nil {
 		return err
+	}
+	if len(halves) == 1 {
+		halves[0].free()
+		return tooLarge
 	}
 	var failed error
 	for i, half := range halves {
@@ -95,7 +100,7 @@ func (s *isolation) sendDivided(divide func(maxItems int) ([]payload, error), it
 		s.repeats++
 		err := s.try(n, func() error { return c.send(s.ctx, 0, 1) })
 		if outcomeOf(err) == attempt.TooLarge && n > 1 && s.ctx.Err() == nil {
-			err = s.sendDivided(func(maxItems int) ([]payload, error) { return c.divide(0, maxItems) }, n)
+			err = s.sendDivided(func(maxItems int) ([]payload, error) { return c.divide(0, maxItems) }, n, err)
 		}
 		if err != nil {
 			failed = err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -136,6 +137,22 @@ func TestTooLargeRequestsAreHalved(t *testing.T) {
 		for _, n := range next.sizes() {
 			assert.LessOrEqual(t, n, 30)
 		}
+		u.requireEmpty()
+	})
+}
+
+func TestWhatHalvesWouldHardlyMakeSmallerIsSentOnce(t *testing.T) {
+	eachPath(t, func(t *testing.T, path payloadKind) {
+		requests := 0
+		next := &backend{answer: func(context.Context, []int64) error {
+			requests++
+			return errTooLarge()
+		}}
+		u := start(t, path, next, fixed(1000))
+		td := numbered(0, 100)
+		td.ResourceSpans().At(0).Resource().Attributes().PutStr("large", strings.Repeat("x", 200<<10))
+		require.ErrorIs(t, u.sendTraces(t.Context(), td), attempt.ErrTooLarge)
+		assert.Equal(t, 1, requests, "the resource is what is too large")
 		u.requireEmpty()
 	})
 }

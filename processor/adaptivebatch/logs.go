@@ -26,6 +26,7 @@ func newLogs(b *batcher, next consumer.Logs) *logsProcessor {
 		move:      func(to, from plog.Logs) { from.ResourceLogs().MoveAndAppendTo(to.ResourceLogs()) },
 		copyOf:    copyLogs,
 		cut:       cutLogs,
+		place:     placeInLogs,
 		empty:     plog.NewLogs,
 		own:       func(data plog.Logs) { pref.MarkPipelineOwnedLogs(data) },
 		encode:    wire.FromLogs,
@@ -73,8 +74,7 @@ func cutLogs(ld plog.Logs, n int) plog.Logs {
 			rl.MoveTo(to)
 			return true
 		}
-		rl.Resource().CopyTo(to.Resource())
-		to.SetSchemaUrl(rl.SchemaUrl())
+		copyLogsResource(rl, to)
 		rl.ScopeLogs().RemoveIf(func(sl plog.ScopeLogs) bool {
 			if n == 0 {
 				return false
@@ -85,8 +85,7 @@ func cutLogs(ld plog.Logs, n int) plog.Logs {
 				sl.MoveTo(to)
 				return true
 			}
-			sl.Scope().CopyTo(to.Scope())
-			to.SetSchemaUrl(sl.SchemaUrl())
+			copyLogsScope(sl, to)
 			sl.LogRecords().RemoveIf(func(record plog.LogRecord) bool {
 				if n == 0 {
 					return false
@@ -100,6 +99,29 @@ func cutLogs(ld plog.Logs, n int) plog.Logs {
 		return false
 	})
 	return out
+}
+
+func copyLogsResource(from, to plog.ResourceLogs) {
+	from.Resource().CopyTo(to.Resource())
+	to.SetSchemaUrl(from.SchemaUrl())
+}
+
+func copyLogsScope(from, to plog.ScopeLogs) {
+	from.Scope().CopyTo(to.Scope())
+	to.SetSchemaUrl(from.SchemaUrl())
+}
+
+func placeInLogs(ld plog.Logs, n, credit int) (place, bool) {
+	m := &plog.ProtoMarshaler{}
+	return placeIn(each(ld.ResourceLogs().All(), func(rl plog.ResourceLogs) container {
+		resource := newContainer(rl, recordCount(rl), m.ResourceLogsSize, plog.NewResourceLogs, copyLogsResource)
+		resource.inner = each(rl.ScopeLogs().All(), func(sl plog.ScopeLogs) container {
+			scope := newContainer(sl, sl.LogRecords().Len(), m.ScopeLogsSize, plog.NewScopeLogs, copyLogsScope)
+			scope.sizes = each(sl.LogRecords().All(), m.LogRecordSize)
+			return scope
+		})
+		return resource
+	}), n, credit)
 }
 
 func recordCount(rl plog.ResourceLogs) int {

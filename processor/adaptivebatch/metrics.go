@@ -26,6 +26,7 @@ func newMetrics(b *batcher, next consumer.Metrics) *metricsProcessor {
 		move:      func(to, from pmetric.Metrics) { from.ResourceMetrics().MoveAndAppendTo(to.ResourceMetrics()) },
 		copyOf:    copyMetrics,
 		cut:       cutMetrics,
+		place:     placeInMetrics,
 		empty:     pmetric.NewMetrics,
 		own:       func(data pmetric.Metrics) { pref.MarkPipelineOwnedMetrics(data) },
 		encode:    wire.FromMetrics,

@@ -1,6 +1,10 @@
 package adaptivebatch
 
-import "go.opentelemetry.io/collector/pdata/pmetric"
+import (
+	"iter"
+
+	"go.opentelemetry.io/collector/pdata/pmetric"
+)
 
 // cutMetrics moves the first n data points to a new value. A metric whose points are divided is described in both.
 func cutMetrics(md pmetric.Metrics, n int) pmetric.Metrics {
@@ -15,8 +19,7 @@ func cutMetrics(md pmetric.Metrics, n int) pmetric.Metrics {
 			rm.MoveTo(to)
 			return true
 		}
-		rm.Resource().CopyTo(to.Resource())
-		to.SetSchemaUrl(rm.SchemaUrl())
+		copyMetricsResource(rm, to)
 		rm.ScopeMetrics().RemoveIf(func(sm pmetric.ScopeMetrics) bool {
 			if n == 0 {
 				return false
@@ -27,8 +30,7 @@ func cutMetrics(md pmetric.Metrics, n int) pmetric.Metrics {
 				sm.MoveTo(to)
 				return true
 			}
-			sm.Scope().CopyTo(to.Scope())
-			to.SetSchemaUrl(sm.SchemaUrl())
+			copyMetricsScope(sm, to)
 			sm.Metrics().RemoveIf(func(m pmetric.Metric) bool {
 				if n == 0 {
 					return false
@@ -50,12 +52,61 @@ func cutMetrics(md pmetric.Metrics, n int) pmetric.Metrics {
 	return out
 }
 
+func copyMetricsResource(from, to pmetric.ResourceMetrics) {
+	from.Resource().CopyTo(to.Resource())
+	to.SetSchemaUrl(from.SchemaUrl())
+}
+
+func copyMetricsScope(from, to pmetric.ScopeMetrics) {
+	from.Scope().CopyTo(to.Scope())
+	to.SetSchemaUrl(from.SchemaUrl())
+}
+
+func copyMetricHeader(from, to pmetric.Metric) {
+	to.SetName(from.Name())
+	to.SetDescription(from.Description())
+	to.SetUnit(from.Unit())
+	from.Metadata().CopyTo(to.Metadata())
+}
+
+func placeInMetrics(md pmetric.Metrics, n, credit int) (place, bool) {
+	marshaler := &pmetric.ProtoMarshaler{}
+	return placeIn(each(md.ResourceMetrics().All(), func(rm pmetric.ResourceMetrics) container {
+		resource := newContainer(rm, resourcePointCount(rm), marshaler.ResourceMetricsSize, pmetric.NewResourceMetrics, copyMetricsResource)
+		resource.inner = each(rm.ScopeMetrics().All(), func(sm pmetric.ScopeMetrics) container {
+			scope := newContainer(sm, scopePointCount(sm), marshaler.ScopeMetricsSize, pmetric.NewScopeMetrics, copyMetricsScope)
+			scope.inner = each(sm.Metrics().All(), func(m pmetric.Metric) container {
+				metric := newContainer(m, pointCount(m), marshaler.MetricSize, pmetric.NewMetric, copyMetricHeader)
+				metric.sizes = pointSizes(m)
+				return metric
+			})
+			return scope
+		})
+		return resource
+	}), n, credit)
+}
+
+func pointSizes(m pmetric.Metric) iter.Seq[int] {
+	marshaler := &pmetric.ProtoMarshaler{}
+	switch m.Type() {
+	case pmetric.MetricTypeGauge:
+		return each(m.Gauge().DataPoints().All(), marshaler.NumberDataPointSize)
+	case pmetric.MetricTypeSum:
+		return each(m.Sum().DataPoints().All(), marshaler.NumberDataPointSize)
+	case pmetric.MetricTypeHistogram:
+		return each(m.Histogram().DataPoints().All(), marshaler.HistogramDataPointSize)
+	case pmetric.MetricTypeExponentialHistogram:
+		return each(m.ExponentialHistogram().DataPoints().All(), marshaler.ExponentialHistogramDataPointSize)
+	case pmetric.MetricTypeSummary:
+		return each(m.Summary().DataPoints().All(), marshaler.SummaryDataPointSize)
+	default:
+		return func(func(int) bool) {}
+	}
+}
+
 // cutPoints moves the first n data points of a metric that has more.
 func cutPoints(m, to pmetric.Metric, n int) {
-	to.SetName(m.Name())
-	to.SetDescription(m.Description())
-	to.SetUnit(m.Unit())
-	m.Metadata().CopyTo(to.Metadata())
+	copyMetricHeader(m, to)
 	switch m.Type() {
 	case pmetric.MetricTypeGauge:
 		movePoints(m.Gauge().DataPoints(), to.SetEmptyGauge().DataPoints(), n)

@@ -10,7 +10,8 @@ type payload interface {
 	// bytes returns the encoded size, uncompressed.
 	bytes() int
 	// split divides the payload into payloads within the limits, 0 meaning none, and consumes it. An item that is alone too
-	// large becomes a payload of its own.
+	// large becomes a payload of its own, and what has a larger resource or scope than items is not divided: all payloads together
+	// have about twice the bytes at most.
 	split(maxItems, maxBytes int) ([]payload, error)
 	// join makes one content of the payloads of a batch, this one being the first. They are of one kind, and belong to the
 	// content from then on.
@@ -23,7 +24,7 @@ type payload interface {
 type content interface {
 	// send hands the parts [from, to) to the next consumer. It can be called again, for other parts or the same.
 	send(ctx context.Context, from, to int) error
-	// divide returns a copy of part i in pieces of at most maxItems items.
+	// divide returns a copy of part i in pieces of at most maxItems items, as far as split divides it.
 	divide(i, maxItems int) ([]payload, error)
 	// free gives up the content; it is not used afterwards.
 	free()

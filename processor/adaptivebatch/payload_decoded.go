@@ -21,7 +21,9 @@ type decodedSignal[T any] struct {
 	// copyOf returns a copy of the entries [from, to).
 	copyOf func(data T, from, to int) T
 	// cut moves the first n items to a new value, with copies of their resource and scope.
-	cut   func(data T, n int) T
+	cut func(data T, n int) T
+	// place returns where data can be cut, with at least n items before, see placeIn.
+	place func(data T, n, credit int) (place, bool)
 	empty func() T
 	// own makes a value outlive the call of the next consumer: a Collector's graph may end the life of what nobody owns.
 	own func(T)
@@ -84,10 +86,13 @@ func (d *decoded[T]) bytes() int { return d.size }
 func (d *decoded[T]) free()      {}
 
 // split cuts by items, and halves what is still larger than maxBytes: encoded sizes of single items are not known
-// without encoding them, and requests above the limit are rare.
+// without encoding them, and requests above the limit are rare. What it repeats of resources and scopes is bounded as by wire.Request.Split:
+// a cut is made only where the headers it repeats have no more bytes than the items before it, less what was repeated, and wire.FreeRepeats. The
+// payloads together have at most twice the bytes of this one, wire.FreeRepeats, and for each of them a few bytes of tags and lengths.
 func (d *decoded[T]) split(maxItems, maxBytes int) ([]payload, error) {
 	var out []payload
-	rest := []*decoded[T]{d}
+	rest := []remainder[T]{{d, d.size}}
+	credit := wire.FreeRepeats
 	for len(rest) > 0 {
 		p := rest[len(rest)-1]
 		rest = rest[:len(rest)-1]
@@ -97,18 +102,31 @@ func (d *decoded[T]) split(maxItems, maxBytes int) ([]payload, error) {
 		} else if maxBytes > 0 && p.size > maxBytes {
 			n = p.n / 2
 		}
-		if n == 0 || n == p.n {
-			out = append(out, p)
+		var at place
+		cut := false
+		if n > 0 && n < p.n {
+			at, cut = d.signal.place(p.data, n, credit)
+		}
+		if !cut {
+			credit += p.own
+			out = append(out, p.decoded)
 			continue
 		}
-		head := d.signal.payload(d.signal.cut(p.data, n)).(*decoded[T])
+		credit -= at.repeated
+		head := d.signal.payload(d.signal.cut(p.data, at.items)).(*decoded[T])
 		tail := d.signal.payload(p.data).(*decoded[T])
-		rest = append(rest, tail, head)
+		rest = append(rest, remainder[T]{tail, p.own - at.bytes}, remainder[T]{head, at.bytes})
 	}
 	if len(out) > 1 {
 		d.pieces = out
 	}
 	return out, nil
+}
+
+// remainder is a part of a payload that is being split.
+type remainder[T any] struct {
+	*decoded[T]
+	own int // its bytes without headers that stand in a later part too
 }
 
 func (d *decoded[T]) join(all []payload) content {

@@ -24,7 +24,7 @@ func (e *encoded) bytes() int { return e.request.Bytes() }
 func (e *encoded) free()      { e.request.Free() }
 
 func (e *encoded) split(maxItems, maxBytes int) ([]payload, error) {
-	// The pool only serves the few bytes of repeated resources and scopes.
+	// The pool only serves resources and scopes where they are divided.
 	requests, err := e.request.Split(maxItems, maxBytes, mem.DefaultBufferPool())
 	if err != nil {
 		return nil, err

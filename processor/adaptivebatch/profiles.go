@@ -29,6 +29,7 @@ func newProfiles(b *batcher, next xconsumer.Profiles) *profilesProcessor {
 		move:      (*profiles.Set).Append,
 		copyOf:    (*profiles.Set).Copy,
 		cut:       (*profiles.Set).Cut,
+		place:     func(_ *profiles.Set, n, _ int) (place, bool) { return place{items: n}, true },
 		own:       func(s *profiles.Set) { pref.MarkPipelineOwnedProfiles(s.Profiles) },
 		consume: func(ctx context.Context, s *profiles.Set) error {
 			if !mutates {

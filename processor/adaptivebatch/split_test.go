@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sort"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -14,6 +15,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/pdata/pmetric"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"google.golang.org/grpc/mem"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 )
 
 // random makes telemetry of random shape. Every item has a number, and describe lists every item with all that stands
@@ -242,5 +246,113 @@ func TestSplitAndJoinKeepEveryItemItsResourceAndItsScope(t *testing.T) {
 		logsSignal.consume = func(_ context.Context, ld plog.Logs) error { logs = append(logs, ld); return nil }
 		splitAndJoin(t, r, logsSignal, &logs, r.logs, describeLogs)
 		require.False(t, t.Failed(), "seed %d", seed)
+	}
+}
+
+// largeHeader is the size of the resource, scope or metric around the items of splitWithLargeHeader.
+const largeHeader = 200 << 10
+
+// splitWithLargeHeader splits, for each signal, n items with itemBytes of text and what stands around them, encoded and decoded.
+func splitWithLargeHeader(t *testing.T, n, itemBytes, maxItems, maxBytes int, test func(t *testing.T, items []int)) {
+	header, text := strings.Repeat("h", largeHeader), strings.Repeat("t", itemBytes)
+
+	td := ptrace.NewTraces()
+	rs := td.ResourceSpans().AppendEmpty()
+	rs.Resource().Attributes().PutStr("key", header)
+	ss := rs.ScopeSpans().AppendEmpty()
+	ld := plog.NewLogs()
+	sl := ld.ResourceLogs().AppendEmpty().ScopeLogs().AppendEmpty()
+	sl.Scope().SetName(header)
+	md := pmetric.NewMetrics()
+	m := md.ResourceMetrics().AppendEmpty().ScopeMetrics().AppendEmpty().Metrics().AppendEmpty()
+	m.SetDescription(header)
+	gauge := m.SetEmptyGauge()
+	for range n {
+		ss.Spans().AppendEmpty().SetName(text)
+		sl.LogRecords().AppendEmpty().SetEventName(text)
+		gauge.DataPoints().AppendEmpty().Attributes().PutStr("key", text)
+	}
+	t.Run("traces", func(t *testing.T) {
+		splitBothWays(t, &newTraces(nil, consumertest.NewNop()).signal, td, maxItems, maxBytes, test)
+	})
+	t.Run("logs", func(t *testing.T) {
+		splitBothWays(t, &newLogs(nil, consumertest.NewNop()).signal, ld, maxItems, maxBytes, test)
+	})
+	t.Run("metrics", func(t *testing.T) {
+		splitBothWays(t, &newMetrics(nil, consumertest.NewNop()).signal, md, maxItems, maxBytes, test)
+	})
+}
+
+// splitBothWays holds the bytes of all pieces against the whole's, and lets test look at the items of each.
+func splitBothWays[T any](t *testing.T, signal *decodedSignal[T], data T, maxItems, maxBytes int, test func(t *testing.T, items []int)) {
+	request, err := signal.encode(data, mem.NopBufferPool{})
+	require.NoError(t, err)
+	for name, whole := range map[string]payload{"encoded": newEncoded(request, nil), "decoded": signal.payload(data)} {
+		t.Run(name, func(t *testing.T) {
+			size, n := whole.bytes(), whole.items()
+			pieces, err := whole.split(maxItems, maxBytes)
+			require.NoError(t, err)
+			var items []int
+			sumItems, sumBytes := 0, 0
+			for _, piece := range pieces {
+				items = append(items, piece.items())
+				sumItems += piece.items()
+				sumBytes += piece.bytes()
+			}
+			assert.Equal(t, n, sumItems)
+			assert.LessOrEqual(t, sumBytes, 2*size+wire.FreeRepeats+64*len(pieces))
+			test(t, items)
+		})
+	}
+}
+
+func TestAHeaderLargerThanTheItemsIsNotRepeated(t *testing.T) {
+	for name, limits := range map[string]struct{ maxItems, maxBytes int }{
+		"a limit by bytes that the header exceeds": {2000, largeHeader - 1},
+		"a limit by items":                         {100, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			splitWithLargeHeader(t, 3000, 0, limits.maxItems, limits.maxBytes, func(t *testing.T, items []int) {
+				assert.Equal(t, []int{3000}, items)
+			})
+		})
+	}
+}
+
+func TestAHeaderIsRepeatedOnceAsManyBytesOfItemsCameBefore(t *testing.T) {
+	const itemBytes = 1 << 10
+	splitWithLargeHeader(t, 1000, itemBytes, 10, 0, func(t *testing.T, items []int) {
+		for i, n := range items[:len(items)-1] {
+			assert.InDelta(t, largeHeader/itemBytes, n, float64(wire.FreeRepeats/itemBytes+10), "piece %d", i)
+		}
+	})
+}
+
+func TestALargeHeaderKeepsNoOtherResourceFromBeingDivided(t *testing.T) {
+	for name, c := range map[string]struct {
+		headers, spans [2]int // of each resource
+		want           []int
+	}{
+		"the large one first": {[2]int{largeHeader, 10}, [2]int{3000, 1000}, []int{3000, 300, 300, 300, 100}},
+		"the large one last":  {[2]int{10, largeHeader}, [2]int{1000, 3000}, []int{300, 300, 300, 100, 3000}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			td := ptrace.NewTraces()
+			for i, header := range c.headers {
+				rs := td.ResourceSpans().AppendEmpty()
+				rs.Resource().Attributes().PutStr("key", strings.Repeat("h", header))
+				spans := rs.ScopeSpans().AppendEmpty().Spans()
+				for range c.spans[i] {
+					spans.AppendEmpty()
+				}
+			}
+			pieces, err := newTraces(nil, consumertest.NewNop()).signal.payload(td).split(300, 0)
+			require.NoError(t, err)
+			var items []int
+			for _, piece := range pieces {
+				items = append(items, piece.items())
+			}
+			assert.Equal(t, c.want, items)
+		})
 	}
 }

@@ -26,6 +26,7 @@ func newTraces(b *batcher, next consumer.Traces) *tracesProcessor {
 		move:      func(to, from ptrace.Traces) { from.ResourceSpans().MoveAndAppendTo(to.ResourceSpans()) },
 		copyOf:    copyTraces,
 		cut:       cutTraces,
+		place:     placeInTraces,
 		empty:     ptrace.NewTraces,
 		own:       func(data ptrace.Traces) { pref.MarkPipelineOwnedTraces(data) },
 		encode:    wire.FromTraces,
@@ -73,8 +74,7 @@ func cutTraces(td ptrace.Traces, n int) ptrace.Traces {
 			rs.MoveTo(to)
 			return true
 		}
-		rs.Resource().CopyTo(to.Resource())
-		to.SetSchemaUrl(rs.SchemaUrl())
+		copySpansResource(rs, to)
 		rs.ScopeSpans().RemoveIf(func(ss ptrace.ScopeSpans) bool {
 			if n == 0 {
 				return false
@@ -85,8 +85,7 @@ func cutTraces(td ptrace.Traces, n int) ptrace.Traces {
 				ss.MoveTo(to)
 				return true
 			}
-			ss.Scope().CopyTo(to.Scope())
-			to.SetSchemaUrl(ss.SchemaUrl())
+			copySpansScope(ss, to)
 			ss.Spans().RemoveIf(func(span ptrace.Span) bool {
 				if n == 0 {
 					return false
@@ -100,6 +99,29 @@ func cutTraces(td ptrace.Traces, n int) ptrace.Traces {
 		return false
 	})
 	return out
+}
+
+func copySpansResource(from, to ptrace.ResourceSpans) {
+	from.Resource().CopyTo(to.Resource())
+	to.SetSchemaUrl(from.SchemaUrl())
+}
+
+func copySpansScope(from, to ptrace.ScopeSpans) {
+	from.Scope().CopyTo(to.Scope())
+	to.SetSchemaUrl(from.SchemaUrl())
+}
+
+func placeInTraces(td ptrace.Traces, n, credit int) (place, bool) {
+	m := &ptrace.ProtoMarshaler{}
+	return placeIn(each(td.ResourceSpans().All(), func(rs ptrace.ResourceSpans) container {
+		resource := newContainer(rs, spanCount(rs), m.ResourceSpansSize, ptrace.NewResourceSpans, copySpansResource)
+		resource.inner = each(rs.ScopeSpans().All(), func(ss ptrace.ScopeSpans) container {
+			scope := newContainer(ss, ss.Spans().Len(), m.ScopeSpansSize, ptrace.NewScopeSpans, copySpansScope)
+			scope.sizes = each(ss.Spans().All(), m.SpanSize)
+			return scope
+		})
+		return resource
+	}), n, credit)
 }
 
 func spanCount(rs ptrace.ResourceSpans) int {
