@@ -26,7 +26,7 @@ func (b *batcher) Shutdown(ctx context.Context) error {
 	b.beginShutdown()
 	defer b.cancelBase()
 	defer b.exports.Stop()
-	defer b.telemetry.shutdown()
+	defer b.telemetry.unobserve()
 	if b.buffers != nil {
 		defer b.buffers.Close()
 	}
