@@ -77,6 +77,9 @@ func (b *batcher) observe(e *batch, a attempt.Attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e.attempts++
+	if e.peace != nil {
+		e.peace.Stop() // it was for the attempt before, and would keep the batch for as long as that asked for
+	}
 	if !e.ended {
 		b.retrying(e, a.Outcome == attempt.Unavailable || a.Outcome == attempt.DeadlineExceeded)
 	}
