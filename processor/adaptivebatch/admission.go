@@ -1,6 +1,9 @@
 package adaptivebatch
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Admission is by bytes: what is buffered or in flight is bounded by max_pending_bytes, and what waits at the door by
 // max_waiting_bytes. All of it runs under the batcher's mutex.
@@ -20,10 +23,10 @@ func (b *batcher) admit(c *call) error {
 		b.telemetry.refused(reasonWaitingBytes)
 		return errFull("max_waiting_bytes", limit, c.bytes)
 	}
-	if len(c.stream.waiting) == 0 {
+	if c.stream.waiting.length == 0 {
 		b.waitingStreams = append(b.waitingStreams, c.stream)
 	}
-	c.stream.waiting = append(c.stream.waiting, c)
+	c.stream.waiting.push(c, &c.door)
 	b.waitingCalls++
 	b.waitingBytes += c.bytes
 	b.hold(c)
@@ -46,7 +49,7 @@ func (b *batcher) admitWaiting() {
 				next = i
 			}
 		}
-		c := b.waitingStreams[next].waiting[0]
+		c := b.waitingStreams[next].waiting.first.of
 		if !b.fits(c) {
 			return
 		}
@@ -59,20 +62,10 @@ func (b *batcher) admitWaiting() {
 // leaveDoor takes a call from the door, because it was let in or its caller has left.
 func (b *batcher) leaveDoor(c *call) {
 	s := c.stream
-	for i, other := range s.waiting {
-		if other == c {
-			s.waiting = append(s.waiting[:i:i], s.waiting[i+1:]...)
-			break
-		}
-	}
-	if len(s.waiting) == 0 {
-		s.waiting = nil
-		for i, other := range b.waitingStreams {
-			if other == s {
-				b.waitingStreams = append(b.waitingStreams[:i:i], b.waitingStreams[i+1:]...)
-				break
-			}
-		}
+	s.waiting.remove(&c.door)
+	if s.waiting.length == 0 {
+		i := slices.Index(b.waitingStreams, s)
+		b.waitingStreams = slices.Delete(b.waitingStreams, i, i+1)
 	}
 	b.waitingCalls--
 	b.waitingBytes -= c.bytes
@@ -84,14 +77,13 @@ func (b *batcher) enter(c *call) {
 	s := c.stream
 	b.pending += c.bytes
 	s.pending += c.bytes
+	c.entered = now
 	items := 0
-	for _, p := range c.parts {
-		n := p.items()
-		items += n
-		s.push(part{call: c, payload: p, items: n, bytes: int64(p.bytes()), arrived: now})
+	for i := range c.parts {
+		items += c.parts[i].items
+		s.push(&c.parts[i])
 	}
 	c.unanswered = len(c.parts)
-	c.parts = nil
 	if b.cfg.WaitForResult {
 		b.hold(c)
 		s.arrivals.Arrive(now, items, s.held)

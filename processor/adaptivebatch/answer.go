@@ -1,13 +1,14 @@
 package adaptivebatch
 
 import (
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
 )
 
-// finish answers the callers of a batch and gives back its slot and its bytes.
-func (b *batcher) finish(e *batch, errs []error) {
+// finish ends a batch with the result of its last parts: it answers their callers, and gives back its slot and its bytes.
+func (b *batcher) finish(e *batch, last result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
@@ -19,12 +20,37 @@ func (b *batcher) finish(e *batch, errs []error) {
 	e.ended = true
 	b.release(e.stream, e.bytes)
 	e.stream.used = now
-	for i := range e.parts {
-		b.partDone(&e.parts[i], errs[i])
-	}
+	b.settle(e, last)
 	b.admitWaiting()
 	b.dispatchDue(now)
 	b.checkDrained()
+}
+
+// settled answers the callers of a batch's parts while others of it are sent again. The batch keeps its slot, and all of its bytes: what it
+// sends from holds them until its end.
+func (b *batcher) settled(e *batch, r result) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settle(e, r)
+	b.admitWaiting() // a call that has failed takes what is left of it out of the queue
+}
+
+// settle gives parts their result. Each part of a batch comes here once.
+func (b *batcher) settle(e *batch, r result) {
+	for _, p := range e.parts[r.from:r.to] {
+		if !p.abandoned() {
+			e.wanted--
+			p.call.leaveBatch(e)
+		}
+		b.partDone(p, r.err)
+	}
+}
+
+// isWanted reports whether somebody waits for the result of one of these parts at least.
+func (b *batcher) isWanted(e *batch, from, to int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(e.parts[from:to], func(p *part) bool { return !p.abandoned() })
 }
 
 // partDone notes the result of a part. A call's answer is known with its last part, or with the first error that makes the
@@ -75,12 +101,9 @@ func (b *batcher) expel(c *call, err error) {
 		return
 	}
 	b.answer(c, err)
-	if c.parts != nil { // still at the door
+	if c.door.listed {
 		b.leaveDoor(c)
-		for _, p := range c.parts {
-			p.free()
-		}
-		c.parts = nil
+		c.free()
 	} else {
 		b.abandon(c)
 	}
@@ -91,7 +114,13 @@ func (b *batcher) expel(c *call, err error) {
 // abandon is for a call that was let in and whose caller has its answer. Its items leave, if not yet sent; a batch that nobody
 // waits for any more is cancelled.
 func (b *batcher) abandon(c *call) {
-	b.dropAbandoned(c.stream)
+	for i := range c.parts {
+		if p := &c.parts[i]; p.queued.listed {
+			c.stream.remove(p)
+			p.payload.free()
+			b.release(c.stream, p.bytes)
+		}
+	}
 	for _, e := range c.batches {
 		if e.wanted--; e.wanted == 0 {
 			e.cancel()
@@ -99,34 +128,24 @@ func (b *batcher) abandon(c *call) {
 	}
 }
 
-// dropAbandoned takes the parts of callers that have left out of a stream's queue.
-func (b *batcher) dropAbandoned(s *stream) {
-	for _, p := range s.removeAbandoned() {
-		p.payload.free()
-		b.release(s, p.bytes)
-	}
-}
-
 // hold puts a call into the list of those that wait, if it is not there yet.
 func (b *batcher) hold(c *call) {
-	if c.holding {
+	if c.held.listed {
 		return
 	}
-	c.holding = true
 	c.stream.held++
-	b.held.push(c)
+	b.held.push(c, &c.held)
 	if b.held.length == 1 {
 		b.armSweep(c)
 	}
 }
 
 func (b *batcher) unhold(c *call) {
-	if !c.holding {
+	if !c.held.listed {
 		return
 	}
-	c.holding = false
 	c.stream.held--
-	b.held.remove(c)
+	b.held.remove(&c.held)
 }
 
 // armSweep sets the one timer that ends waits of max_wait. It fires for the call that is held longest; when that one was
@@ -149,7 +168,8 @@ func (b *batcher) sweepHeld() {
 	defer b.mu.Unlock()
 	b.sweeping = false
 	now := time.Now()
-	for c := b.held.first; c != nil; c = b.held.first {
+	for b.held.first != nil {
+		c := b.held.first.of
 		if now.Sub(c.arrived) < b.cfg.MaxWait {
 			b.armSweep(c)
 			return

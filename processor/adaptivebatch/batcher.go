@@ -39,12 +39,12 @@ type batcher struct {
 	due      []*stream
 	inFlight controller.InFlight
 
-	pending        int64 // bytes admitted and not yet answered
+	pending        int64 // bytes admitted whose batch has not ended
 	waitingStreams []*stream
 	waitingCalls   int
 	waitingBytes   int64
 
-	held     callList // the calls that wait for their answer
+	held     list[call] // the calls that wait for their answer, in order of arrival
 	sweep    *time.Timer
 	sweeping bool // the timer is set
 
@@ -84,24 +84,20 @@ func (b *batcher) consume(ctx context.Context, p payload, kind payloadKind, take
 		p.free()
 		return nil
 	}
-	c := &call{ctx: ctx, answer: make(chan error, 1), arrived: time.Now(), parts: []payload{p}}
+	c := &call{ctx: ctx, answer: make(chan error, 1), arrived: time.Now()}
+	pieces := []payload{p}
 	maxItems, maxBytes := int(b.ceiling.Load()), int(b.cfg.SendBatchMaxBytes)
 	if maxItems > 0 && items > maxItems || maxBytes > 0 && p.bytes() > maxBytes {
-		parts, err := p.split(maxItems, maxBytes)
-		if err != nil {
+		var err error
+		if pieces, err = p.split(maxItems, maxBytes); err != nil {
 			p.free()
 			return err
 		}
-		c.parts = parts
 	}
-	for _, part := range c.parts {
-		c.bytes += int64(part.bytes())
-	}
+	c.carry(pieces)
 	key, info := streamKey(ctx, b.cfg.MetadataKeys, kind)
 	if err := b.accept(c, key, info); err != nil {
-		for _, part := range c.parts {
-			part.free()
-		}
+		c.free()
 		return err
 	}
 	if taken != nil {
@@ -161,7 +157,7 @@ func (b *batcher) makeRoom() bool {
 
 // schedule sends what is ready of a stream, or sets the time at which to look again.
 func (b *batcher) schedule(s *stream, now time.Time) {
-	for len(s.queue) > 0 && !s.due && !s.starting {
+	for s.queue.length > 0 && !s.due && !s.starting {
 		d := b.control.Decision()
 		trigger, wait := b.trigger(s, now, d)
 		if trigger == "" {
@@ -180,7 +176,7 @@ func (b *batcher) schedule(s *stream, now time.Time) {
 
 // trigger says why a batch is ready, or how long to wait until it is.
 func (b *batcher) trigger(s *stream, now time.Time, d controller.Decision) (string, time.Duration) {
-	age := now.Sub(s.queue[0].arrived)
+	age := now.Sub(s.queue.first.of.call.entered)
 	switch {
 	case b.closing:
 		return triggerShutdown, 0
@@ -229,12 +225,12 @@ func (b *batcher) dispatchDue(now time.Time) {
 	for len(b.due) > 0 {
 		d := b.control.Decision()
 		s := b.due[0]
-		if len(s.queue) > 0 && !d.Free(b.inFlight, s.items) {
+		if s.queue.length > 0 && !d.Free(b.inFlight, s.items) {
 			return
 		}
 		b.due = b.due[1:]
 		s.due = false
-		if len(s.queue) == 0 {
+		if s.queue.length == 0 {
 			continue // its callers have left
 		}
 		trigger, _ := b.trigger(s, now, d)
@@ -281,14 +277,14 @@ func (b *batcher) close(s *stream, trigger string) *batch {
 		stream: s, parts: s.take(b.control.Decision().Size(s.items), b.cfg.SendBatchMaxBytes),
 		among: b.inFlight.Exports - b.inFlight.Retrying,
 	}
-	for i := range e.parts {
-		e.items += e.parts[i].items
-		e.bytes += e.parts[i].bytes
+	for _, p := range e.parts {
+		e.items += p.items
+		e.bytes += p.bytes
 	}
 	e.wanted = len(e.parts)
 	e.ctx, e.cancel = context.WithCancel(b.base)
-	for i := range e.parts {
-		e.parts[i].call.addBatch(e)
+	for _, p := range e.parts {
+		p.call.addBatch(e)
 	}
 	b.telemetry.closed(trigger, e.items, e.bytes)
 	return e
@@ -303,7 +299,7 @@ func (b *batcher) closeLate(s *stream, trigger string) *batch {
 	defer b.mu.Unlock()
 	s.starting = false
 	now := time.Now()
-	if len(s.queue) == 0 {
+	if s.queue.length == 0 {
 		b.inFlight.Exports--
 		b.dispatchDue(now)
 		b.checkDrained()

@@ -106,3 +106,23 @@ func BenchmarkLoneCaller(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLeaving measures what a caller costs that leaves the queue, when so many leave together.
+func BenchmarkLeaving(b *testing.B) {
+	for _, callers := range []int{1_000, 20_000} {
+		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
+			p := benchmarked(b, 0, func(cfg *Config) { cfg.Adaptive, cfg.Timeout, cfg.SendBatchSize = false, time.Hour, 1<<30 })
+			left := errLeft(context.Canceled)
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				calls := crowd(b, p.batcher, callers)
+				b.StartTimer()
+				for _, c := range calls {
+					_ = p.leave(c, left)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(callers), "ns/caller")
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -58,18 +59,77 @@ var urgency = [...]int{
 	attempt.Unavailable: 3, attempt.Failed: 2, attempt.Canceled: 1,
 }
 
-// branches returns the errors that were joined, or the error alone.
+// branches returns the errors that were joined, or the error alone. Where they are permanent all together, each of them is.
 func branches(err error) []error {
 	for e := err; e != nil; e = errors.Unwrap(e) {
-		if joined, ok := e.(interface{ Unwrap() []error }); ok {
-			var all []error
-			for _, branch := range joined.Unwrap() {
-				all = append(all, branches(branch)...)
-			}
-			return all
+		joined, ok := e.(interface{ Unwrap() []error })
+		if !ok {
+			continue
 		}
+		var all []error
+		for _, branch := range joined.Unwrap() {
+			all = append(all, branches(branch)...)
+		}
+		if consumererror.IsPermanent(err) && !slices.ContainsFunc(all, consumererror.IsPermanent) {
+			for i, branch := range all {
+				all[i] = consumererror.NewPermanent(branch)
+			}
+		}
+		return all
 	}
 	return []error{err}
+}
+
+// forCaller returns what a caller is told of an error. Of the joined errors of a fan-out these are the ones after which it sends its telemetry
+// again, if there are any: it would give up what the branch that failed for a time never got. What every client sends again comes before what
+// only components of this process do, and clients over HTTP.
+func forCaller(err error) error {
+	if err == nil {
+		return nil
+	}
+	all := branches(err)
+	for _, ends := range []func(error) bool{isFinal, consumererror.IsPermanent} {
+		rest := slices.DeleteFunc(slices.Clone(all), ends)
+		if len(rest) == len(all) {
+			return err
+		}
+		if len(rest) > 0 {
+			return errors.Join(rest...)
+		}
+	}
+	return err
+}
+
+// isFinal reports whether an error says that the telemetry is not to be sent again, to components of this process or by its status to
+// clients, see https://opentelemetry.io/docs/specs/otlp/#failures.
+func isFinal(err error) bool {
+	st := statusOf(err)
+	switch {
+	case consumererror.IsPermanent(err):
+		return true
+	case st == nil:
+		return false
+	}
+	switch st.Code() {
+	case codes.Canceled, codes.DeadlineExceeded, codes.Aborted, codes.OutOfRange, codes.Unavailable, codes.DataLoss:
+		return false
+	case codes.ResourceExhausted:
+		return !slices.ContainsFunc(st.Details(), func(detail any) bool {
+			_, is := detail.(*errdetails.RetryInfo)
+			return is
+		})
+	default:
+		return true
+	}
+}
+
+// statusOf returns the gRPC status that an error carries, or nil.
+func statusOf(err error) *status.Status {
+	var withStatus interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &withStatus) {
+		return withStatus.GRPCStatus()
+	}
+	return nil
 }
 
 // outcomeOfOne goes by the gRPC code, unless the exporter says that less might be taken; errors that the stock exporter makes from an HTTP
@@ -83,9 +143,8 @@ func outcomeOfOne(err error) attempt.Outcome {
 	case errors.Is(err, context.Canceled):
 		return attempt.Canceled
 	}
-	var withStatus interface{ GRPCStatus() *status.Status }
-	if errors.As(err, &withStatus) {
-		return outcomeOfStatus(withStatus.GRPCStatus())
+	if st := statusOf(err); st != nil {
+		return outcomeOfStatus(st)
 	}
 	if consumererror.IsPermanent(err) {
 		return attempt.Rejected
@@ -97,12 +156,8 @@ func outcomeOfOne(err error) attempt.Outcome {
 // failed, whether at what it was sent or at all: INTERNAL, UNKNOWN, and what exporters make of HTTP's 500.
 func mayBeContent(err error) bool {
 	return slices.ContainsFunc(branches(err), func(branch error) bool {
-		var withStatus interface{ GRPCStatus() *status.Status }
-		if !consumererror.IsPermanent(branch) || !errors.As(branch, &withStatus) {
-			return false
-		}
-		code := withStatus.GRPCStatus().Code()
-		return code == codes.Internal || code == codes.Unknown
+		st := statusOf(branch)
+		return consumererror.IsPermanent(branch) && st != nil && (st.Code() == codes.Internal || st.Code() == codes.Unknown)
 	})
 }
 

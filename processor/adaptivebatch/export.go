@@ -14,14 +14,15 @@ import (
 // batch is a closed batch on its way.
 type batch struct {
 	stream *stream
-	parts  []part
+	parts  []*part
 	items  int
 	bytes  int64
 	ctx    context.Context
 	cancel context.CancelFunc
 	// among is the number of batches, itself included, that the backend had to work on when it was closed.
 	among int
-	// wanted counts the parts whose result somebody waits for; guarded by the batcher's mutex. At 0 the batch is cancelled.
+	// wanted counts the parts without a result that somebody waits for; guarded by the batcher's mutex. When the last of these leave, the
+	// batch is cancelled.
 	wanted int
 	// attempts counts what the exporter reported; guarded by the batcher's mutex.
 	attempts int
@@ -39,30 +40,32 @@ const maxLinks = 128
 func (b *batcher) export(e *batch) {
 	defer e.cancel()
 	payloads := make([]payload, len(e.parts))
-	for i := range e.parts {
-		payloads[i] = e.parts[i].payload
+	for i, p := range e.parts {
+		payloads[i] = p.payload
 	}
 	content := payloads[0].join(payloads)
 	ctx, span := b.spanOf(client.NewContext(e.ctx, e.stream.client), e)
 	sender := &isolation{
 		content: content,
-		errs:    make([]error, len(e.parts)),
+		left:    len(e.parts),
 		items:   func(i int) int { return e.parts[i].items },
 		ctx:     attempt.NewContext(ctx, func(a attempt.Attempt) { b.observe(e, a) }),
 		sent:    func(items int, took time.Duration, err error) { b.sent(e, items, took, err) },
+		wanted:  func(from, to int) bool { return b.isWanted(e, from, to) },
+		settled: func(r result) { b.settled(e, r) },
 	}
-	sender.all()
+	last := sender.all()
 	span.End()
 	content.free()
 	b.telemetry.isolated(sender.repeats)
-	b.finish(e, sender.errs)
+	b.finish(e, last)
 }
 
 // spanOf starts the batch's span, with a link to the span of each producer. Without any there is no span.
 func (b *batcher) spanOf(ctx context.Context, e *batch) (context.Context, trace.Span) {
 	var links []trace.Link
-	for i := range e.parts {
-		if sc := trace.SpanContextFromContext(e.parts[i].call.ctx); sc.IsValid() && len(links) < maxLinks {
+	for _, p := range e.parts {
+		if sc := trace.SpanContextFromContext(p.call.ctx); sc.IsValid() && len(links) < maxLinks {
 			links = append(links, trace.Link{SpanContext: sc})
 		}
 	}
@@ -77,6 +80,9 @@ func (b *batcher) observe(e *batch, a attempt.Attempt) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e.attempts++
+	if e.peace != nil {
+		e.peace.Stop() // it was for the attempt before, and would keep the batch for as long as that asked for
+	}
 	if !e.ended {
 		b.retrying(e, a.Outcome == attempt.Unavailable || a.Outcome == attempt.DeadlineExceeded)
 	}

@@ -165,6 +165,13 @@ func start(t *testing.T, path payloadKind, next consumer.Traces, configure func(
 
 func startWith(t *testing.T, path payloadKind, set processor.Settings, next consumer.Traces, configure func(*Config)) *underTest {
 	t.Helper()
+	return startFrom(t, NewFactory(), path, set, next, configure)
+}
+
+func startFrom(
+	t *testing.T, f processor.Factory, path payloadKind, set processor.Settings, next consumer.Traces, configure func(*Config),
+) *underTest {
+	t.Helper()
 	cfg := createDefaultConfig().(*Config)
 	if path == arrivalKind {
 		cfg.Encode = EncodeVerified
@@ -173,7 +180,7 @@ func startWith(t *testing.T, path payloadKind, set processor.Settings, next cons
 		configure(cfg)
 	}
 	require.NoError(t, cfg.Validate())
-	p, err := NewFactory().CreateTraces(t.Context(), set, cfg, next)
+	p, err := f.CreateTraces(t.Context(), set, cfg, next)
 	require.NoError(t, err)
 	require.NoError(t, p.Start(t.Context(), componenttest.NewNopHost()))
 	u := &underTest{tracesProcessor: p.(*tracesProcessor), t: t, path: path}

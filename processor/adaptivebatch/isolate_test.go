@@ -38,7 +38,7 @@ func TestOnePoisonedClientAmongAHundred(t *testing.T) {
 		"with a status":    permanent(codes.InvalidArgument),
 		"without a status": consumererror.NewPermanent(errors.New("cannot be written")),
 		"failing at it":    permanent(codes.Internal),
-		"in a fan-out":     errors.Join(status.Error(codes.Unavailable, "away"), permanent(codes.InvalidArgument)),
+		"in a fan-out":     errors.Join(permanent(codes.Unauthenticated), permanent(codes.InvalidArgument)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachPath(t, func(t *testing.T, path payloadKind) {
@@ -179,6 +179,9 @@ func TestWhatOnePartOfADividedCallIsRefusedFor(t *testing.T) {
 		"its content":                {map[int64]error{5: permanent(codes.InvalidArgument)}, permanent(codes.InvalidArgument), sequence(10, 30)},
 		"its content, and then away": {map[int64]error{5: permanent(codes.InvalidArgument), 25: away}, away, sequence(10, 10)},
 		"away":                       {map[int64]error{15: away}, away, sequence(0, 10)},
+		"its content, and away in another branch": {
+			map[int64]error{5: errors.Join(permanent(codes.InvalidArgument), away)}, away, nil,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachPath(t, func(t *testing.T, path payloadKind) {

@@ -68,6 +68,21 @@ func TestBatchesThatWaitForTheirRetryHoldUpNobody(t *testing.T) {
 	}
 }
 
+func TestABatchIsNotKeptForTheTimeThatAnEarlierAttemptWasAskedFor(t *testing.T) {
+	u := start(t, decodedKind, &backend{}, nil)
+	e := &batch{stream: &stream{}}
+	for _, later := range []attempt.Attempt{asksFor(time.Minute), {Outcome: attempt.Accepted}} {
+		for _, a := range []attempt.Attempt{asksFor(time.Hour), later} {
+			earlier := e.peace
+			a.Items, a.Latency = 1, roundTrip
+			u.observe(e, a)
+			if earlier != nil {
+				assert.False(t, earlier.Stop(), "its timer is stopped, and holds the batch no longer")
+			}
+		}
+	}
+}
+
 // asksFor is an attempt that an overloaded backend has refused, and for how long it asks to be left in peace.
 func asksFor(peace time.Duration) attempt.Attempt {
 	return attempt.Attempt{Outcome: attempt.Overloaded, RetryAfter: peace}

@@ -26,7 +26,7 @@ func (b *batcher) Shutdown(ctx context.Context) error {
 	b.beginShutdown()
 	defer b.cancelBase()
 	defer b.exports.Stop()
-	defer b.telemetry.shutdown()
+	defer b.telemetry.unobserve()
 	if b.buffers != nil {
 		defer b.buffers.Close()
 	}
@@ -53,7 +53,7 @@ func (b *batcher) beginShutdown() {
 	b.closing = true
 	for len(b.waitingStreams) > 0 {
 		b.telemetry.refused(reasonShutdown)
-		b.expel(b.waitingStreams[0].waiting[0], errShutDown)
+		b.expel(b.waitingStreams[0].waiting.first.of, errShutDown)
 	}
 	now := time.Now()
 	for _, s := range b.streams {
@@ -72,11 +72,11 @@ func (b *batcher) giveUp() int {
 			items += p.items
 			p.payload.free()
 			b.release(s, p.bytes)
-			b.partDone(&p, errNotSent)
+			b.partDone(p, errNotSent)
 		}
 	}
 	for b.held.first != nil {
-		b.expel(b.held.first, errNotSent)
+		b.expel(b.held.first.of, errNotSent)
 	}
 	b.cancelBase()
 	b.checkDrained()

@@ -17,14 +17,14 @@ type stream struct {
 	client   client.Info // what a batch's context carries: the metadata keys and nothing else
 	arrivals controller.Arrivals
 
-	queue []part
+	queue list[part]
 	items int   // in the queue
 	bytes int64 // in the queue
 	held  int   // callers that wait for an answer
 
-	// pending is what was admitted and not yet answered, in bytes; waiting are the calls at the door.
+	// pending is what was admitted and whose batch has not ended, in bytes; waiting are the calls at the door, in order of arrival.
 	pending int64
-	waiting []*call
+	waiting list[call]
 
 	// due says that the stream is in the batcher's list of those that only lack a free slot, since dueSince.
 	due      bool
@@ -38,19 +38,27 @@ type stream struct {
 }
 
 func (s *stream) idle() bool {
-	return len(s.queue) == 0 && s.pending == 0 && len(s.waiting) == 0 && s.held == 0
+	return s.queue.length == 0 && s.pending == 0 && s.waiting.length == 0 && s.held == 0
 }
 
-func (s *stream) push(p part) {
-	s.queue = append(s.queue, p)
+func (s *stream) push(p *part) {
+	s.queue.push(p, &p.queued)
 	s.items += p.items
 	s.bytes += p.bytes
 }
 
+// remove takes a part out of the queue.
+func (s *stream) remove(p *part) {
+	s.queue.remove(&p.queued)
+	s.items -= p.items
+	s.bytes -= p.bytes
+}
+
 // take removes parts from the front of the queue, as many as fit within the limits (0: none) and at least one.
-func (s *stream) take(maxItems int, maxBytes int64) []part {
+func (s *stream) take(maxItems int, maxBytes int64) []*part {
 	n, items, bytes := 0, 0, int64(0)
-	for _, p := range s.queue {
+	for at := s.queue.first; at != nil; at = at.next {
+		p := at.of
 		if n > 0 && (maxItems > 0 && items+p.items > maxItems || maxBytes > 0 && bytes+p.bytes > maxBytes) {
 			break
 		}
@@ -58,31 +66,12 @@ func (s *stream) take(maxItems int, maxBytes int64) []part {
 		items += p.items
 		bytes += p.bytes
 	}
-	taken := s.queue[:n:n]
-	s.queue = s.queue[n:]
-	if len(s.queue) == 0 {
-		s.queue = nil // the taken parts own the memory
+	taken := make([]*part, n)
+	for i := range taken {
+		taken[i] = s.queue.first.of
+		s.remove(taken[i])
 	}
-	s.items -= items
-	s.bytes -= bytes
 	return taken
-}
-
-// removeAbandoned takes out the parts of callers that have left, and returns them.
-func (s *stream) removeAbandoned() []part {
-	var removed []part
-	kept := s.queue[:0:0]
-	for _, p := range s.queue {
-		if p.abandoned() {
-			removed = append(removed, p)
-			s.items -= p.items
-			s.bytes -= p.bytes
-		} else {
-			kept = append(kept, p)
-		}
-	}
-	s.queue = kept
-	return removed
 }
 
 // payloadKind keeps decoded telemetry and requests as bytes in streams of their own, since they cannot be joined.

@@ -31,7 +31,7 @@ const (
 	reasonShutdown     = "shutdown"
 )
 
-// telemetry records the processor's own metrics.
+// telemetry records the processor's own metrics, except for the gauges.
 type telemetry struct {
 	builder *metadata.TelemetryBuilder
 	tracer  trace.Tracer
@@ -40,6 +40,8 @@ type telemetry struct {
 	base    metric.MeasurementOption
 	// triggers and reasons add each value to the attributes that every metric has.
 	triggers, reasons map[string]metric.MeasurementOption
+	// unobserve ends the observation by the gauges. It may be called again.
+	unobserve func()
 }
 
 func newTelemetry(set processor.Settings, signal string) (*telemetry, error) {
@@ -66,8 +68,6 @@ func (t *telemetry) with(key string, values ...string) map[string]metric.Measure
 	}
 	return options
 }
-
-func (t *telemetry) shutdown() { t.builder.Shutdown() }
 
 func (t *telemetry) refused(reason string) {
 	t.builder.ProcessorAdaptivebatchRefusedCalls.Add(context.Background(), 1, t.reasons[reason])
@@ -99,41 +99,4 @@ func (t *telemetry) lost(items int, err error) {
 	t.builder.ProcessorAdaptivebatchLostItems.Add(context.Background(), int64(items), t.base)
 	t.logger.Error("Items could not be sent, and with `wait_for_result: false` nobody sends them again.",
 		zap.Int("items", items), zap.Error(err))
-}
-
-// observe registers the gauges. Each takes the batcher's mutex when metrics are collected.
-func (t *telemetry) observe(b *batcher) error {
-	gauges := []struct {
-		register func(metric.Int64Callback) error
-		value    func() int64
-	}{
-		{t.builder.RegisterProcessorAdaptivebatchPendingBytesCallback, func() int64 { return b.pending }},
-		{t.builder.RegisterProcessorAdaptivebatchBufferSizeCallback, b.bufferSize},
-		{t.builder.RegisterProcessorAdaptivebatchPendingBytesLimitCallback, func() int64 { return b.cfg.MaxPendingBytes }},
-		{t.builder.RegisterProcessorAdaptivebatchWaitingBytesCallback, func() int64 { return b.waitingBytes }},
-		{t.builder.RegisterProcessorAdaptivebatchWaitingBytesLimitCallback, func() int64 { return b.cfg.MaxWaitingBytes }},
-		{t.builder.RegisterProcessorAdaptivebatchStreamsCallback, func() int64 { return int64(len(b.streams)) }},
-		{t.builder.RegisterProcessorAdaptivebatchInFlightCallback, func() int64 { return int64(b.inFlight.Exports) }},
-		{t.builder.RegisterProcessorAdaptivebatchTargetCallback, func() int64 { return int64(b.control.Decision().Target) }},
-		{t.builder.RegisterProcessorAdaptivebatchConcurrencyLimitCallback, func() int64 { return int64(b.control.Decision().Limit) }},
-	}
-	for _, g := range gauges {
-		err := g.register(func(_ context.Context, o metric.Int64Observer) error {
-			b.mu.Lock()
-			v := g.value()
-			b.mu.Unlock()
-			o.Observe(v, t.base)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return t.builder.RegisterProcessorAdaptivebatchLingerCallback(func(_ context.Context, o metric.Float64Observer) error {
-		b.mu.Lock()
-		v := b.control.Decision().Linger
-		b.mu.Unlock()
-		o.Observe(v.Seconds(), t.base)
-		return nil
-	})
 }

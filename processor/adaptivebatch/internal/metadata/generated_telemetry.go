@@ -288,7 +288,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorAdaptivebatchConcurrencyLimit, err = builder.meter.Int64ObservableGauge(
 		"otelcol_processor_adaptivebatch_concurrency_limit",
-		metric.WithDescription("Exports that may be in flight now. It never exceeds max_concurrency. [Development]"),
+		metric.WithDescription("Exports that may be in flight now. It never exceeds max_concurrency, for each pipeline that lists the processor. [Development]"),
 		metric.WithUnit("{exports}"),
 	)
 	errs = errors.Join(errs, err)
@@ -306,7 +306,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorAdaptivebatchLinger, err = builder.meter.Float64ObservableGauge(
 		"otelcol_processor_adaptivebatch_linger",
-		metric.WithDescription("The longest that a batch waits for more items now, while it could be sent. [Development]"),
+		metric.WithDescription("The longest that a batch waits for more items now, while it could be sent; the largest of all pipelines that list the processor. [Development]"),
 		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
@@ -318,13 +318,13 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorAdaptivebatchPendingBytes, err = builder.meter.Int64ObservableGauge(
 		"otelcol_processor_adaptivebatch_pending_bytes",
-		metric.WithDescription("Bytes admitted and not yet answered, buffered and in flight together. [Development]"),
+		metric.WithDescription("Bytes admitted whose batch has not ended, buffered and in flight together. [Development]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorAdaptivebatchPendingBytesLimit, err = builder.meter.Int64ObservableGauge(
 		"otelcol_processor_adaptivebatch_pending_bytes_limit",
-		metric.WithDescription("The bound of the pending bytes, max_pending_bytes. [Development]"),
+		metric.WithDescription("The bound of the pending bytes, max_pending_bytes of all pipelines that list the processor. [Development]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)
@@ -336,7 +336,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorAdaptivebatchStreams, err = builder.meter.Int64ObservableGauge(
 		"otelcol_processor_adaptivebatch_streams",
-		metric.WithDescription("Combinations of client metadata known. Its bound is metadata_cardinality_limit. [Development]"),
+		metric.WithDescription("Combinations of client metadata known. Its bound is metadata_cardinality_limit, for each pipeline that lists the processor. [Development]"),
 		metric.WithUnit("{streams}"),
 	)
 	errs = errors.Join(errs, err)
@@ -348,7 +348,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorAdaptivebatchTarget, err = builder.meter.Int64ObservableGauge(
 		"otelcol_processor_adaptivebatch_target",
-		metric.WithDescription("Items at which a batch is sent now. [Development]"),
+		metric.WithDescription("Items at which a batch is sent now; the largest of all pipelines that list the processor. [Development]"),
 		metric.WithUnit("{items}"),
 	)
 	errs = errors.Join(errs, err)
@@ -360,7 +360,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorAdaptivebatchWaitingBytesLimit, err = builder.meter.Int64ObservableGauge(
 		"otelcol_processor_adaptivebatch_waiting_bytes_limit",
-		metric.WithDescription("The bound of the waiting bytes, max_waiting_bytes. [Development]"),
+		metric.WithDescription("The bound of the waiting bytes, max_waiting_bytes of all pipelines that list the processor. [Development]"),
 		metric.WithUnit("By"),
 	)
 	errs = errors.Join(errs, err)

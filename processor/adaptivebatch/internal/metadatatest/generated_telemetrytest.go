@@ -116,7 +116,7 @@ func AssertEqualProcessorAdaptivebatchBufferSize(t *testing.T, tt *componenttest
 func AssertEqualProcessorAdaptivebatchConcurrencyLimit(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_adaptivebatch_concurrency_limit",
-		Description: "Exports that may be in flight now. It never exceeds max_concurrency. [Development]",
+		Description: "Exports that may be in flight now. It never exceeds max_concurrency, for each pipeline that lists the processor. [Development]",
 		Unit:        "{exports}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -160,7 +160,7 @@ func AssertEqualProcessorAdaptivebatchIsolationRequests(t *testing.T, tt *compon
 func AssertEqualProcessorAdaptivebatchLinger(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_adaptivebatch_linger",
-		Description: "The longest that a batch waits for more items now, while it could be sent. [Development]",
+		Description: "The longest that a batch waits for more items now, while it could be sent; the largest of all pipelines that list the processor. [Development]",
 		Unit:        "s",
 		Data: metricdata.Gauge[float64]{
 			DataPoints: dps,
@@ -190,7 +190,7 @@ func AssertEqualProcessorAdaptivebatchLostItems(t *testing.T, tt *componenttest.
 func AssertEqualProcessorAdaptivebatchPendingBytes(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_adaptivebatch_pending_bytes",
-		Description: "Bytes admitted and not yet answered, buffered and in flight together. [Development]",
+		Description: "Bytes admitted whose batch has not ended, buffered and in flight together. [Development]",
 		Unit:        "By",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -204,7 +204,7 @@ func AssertEqualProcessorAdaptivebatchPendingBytes(t *testing.T, tt *componentte
 func AssertEqualProcessorAdaptivebatchPendingBytesLimit(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_adaptivebatch_pending_bytes_limit",
-		Description: "The bound of the pending bytes, max_pending_bytes. [Development]",
+		Description: "The bound of the pending bytes, max_pending_bytes of all pipelines that list the processor. [Development]",
 		Unit:        "By",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -234,7 +234,7 @@ func AssertEqualProcessorAdaptivebatchRefusedCalls(t *testing.T, tt *componentte
 func AssertEqualProcessorAdaptivebatchStreams(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_adaptivebatch_streams",
-		Description: "Combinations of client metadata known. Its bound is metadata_cardinality_limit. [Development]",
+		Description: "Combinations of client metadata known. Its bound is metadata_cardinality_limit, for each pipeline that lists the processor. [Development]",
 		Unit:        "{streams}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -264,7 +264,7 @@ func AssertEqualProcessorAdaptivebatchStreamsEvicted(t *testing.T, tt *component
 func AssertEqualProcessorAdaptivebatchTarget(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_adaptivebatch_target",
-		Description: "Items at which a batch is sent now. [Development]",
+		Description: "Items at which a batch is sent now; the largest of all pipelines that list the processor. [Development]",
 		Unit:        "{items}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
@@ -292,7 +292,7 @@ func AssertEqualProcessorAdaptivebatchWaitingBytes(t *testing.T, tt *componentte
 func AssertEqualProcessorAdaptivebatchWaitingBytesLimit(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_adaptivebatch_waiting_bytes_limit",
-		Description: "The bound of the waiting bytes, max_waiting_bytes. [Development]",
+		Description: "The bound of the waiting bytes, max_waiting_bytes of all pipelines that list the processor. [Development]",
 		Unit:        "By",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
