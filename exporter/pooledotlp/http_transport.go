@@ -120,11 +120,7 @@ func (t *httpTransport) start(ctx context.Context, host component.Host) error {
 	}
 	ctx = context.WithoutCancel(ctx) // clients are made later too
 	pool, err := connpool.NewHTTP(settings, func() (*http.Client, error) {
-		made, err := client.ToClient(ctx, host.GetExtensions(), t.set.TelemetrySettings)
-		if err == nil {
-			made.CheckRedirect = followWithBody
-		}
-		return made, err
+		return newHTTPClient(ctx, client, host, t.set.TelemetrySettings)
 	})
 	if err != nil {
 		return err
