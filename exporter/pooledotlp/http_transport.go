@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -207,7 +208,9 @@ func readBody(answer *http.Response) []byte {
 func (t *httpTransport) readAnswer(answer *http.Response, body []byte) partialSuccess {
 	var p partialSuccess
 	var err error
-	switch answer.Header.Get("Content-Type") {
+	// A type may have parameters. With an error it is empty, or there without them.
+	contentType, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	switch contentType {
 	case protobufContentType:
 		p, err = parseResponse(body)
 	case jsonContentType:
