@@ -114,6 +114,8 @@ func TestTheConnectionsOfAReplacedClientEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var calls atomic.Int32
 			arrived, goOn := make(chan struct{}), make(chan struct{})
+			release := sync.OnceFunc(func() { close(goOn) })
+			defer release()
 			proxy, keys := startThroughProxy(t, http2, func(_ http.ResponseWriter, r *http.Request) {
 				_ = readAll(t, r)
 				if calls.Add(1) == 1 {
@@ -139,7 +141,7 @@ func TestTheConnectionsOfAReplacedClientEnd(t *testing.T) {
 				t.Fatal("the connection was closed under a request")
 			default:
 			}
-			close(goOn)
+			release()
 			caller.Wait()
 			requireClosed(t, busy)
 		})
