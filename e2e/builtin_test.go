@@ -18,16 +18,21 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// moodyBackend takes what it gets, after a delay, or refuses it for good.
+// moodyBackend takes what it gets, after a delay, or refuses it for good, or takes it and keeps nothing.
 type moodyBackend struct {
 	ptraceotlp.UnimplementedGRPCServer
-	delay   atomic.Int64 // nanoseconds
-	refuses atomic.Bool
+	delay                 atomic.Int64 // nanoseconds
+	refuses, keepsNothing atomic.Bool
 }
 
-func (b *moodyBackend) Export(ctx context.Context, _ ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+func (b *moodyBackend) Export(ctx context.Context, r ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
 	if b.refuses.Load() {
 		return ptraceotlp.NewExportResponse(), status.Error(codes.InvalidArgument, "not of this kind")
+	}
+	if b.keepsNothing.Load() {
+		answer := ptraceotlp.NewExportResponse()
+		answer.PartialSuccess().SetRejectedSpans(int64(r.Traces().SpanCount()))
+		return answer, nil
 	}
 	select {
 	case <-time.After(time.Duration(b.delay.Load())):
@@ -117,16 +122,21 @@ func TestTheRulesThatShipFireAndRecover(t *testing.T) {
 	awaitFiring("SlowExport", "LowThroughput", "HighMemory")
 	load.stop()
 
+	// Refused: clients are told. Lost: they are not.
+	failing := func(direction string) bool {
+		return len(selfMetric(t, alerts, fmt.Sprintf(`ALERTS{alertname="HighErrorRate", alertstate="firing", direction=%q}`, direction))) > 0
+	}
 	backend.delay.Store(0)
 	backend.refuses.Store(true)
 	load = startLoad(t, p.grpc, 2, 10)
-	awaitFiring("HighErrorRate")
-	require.Eventually(t, func() bool { // receiving fails as well, and one may be seen to before the other
-		return len(selfMetric(t, alerts, `ALERTS{alertname="HighErrorRate", alertstate="firing", direction="export"}`)) > 0
-	}, time.Minute, 200*time.Millisecond)
+	require.Eventually(t, func() bool { return failing("receive") }, time.Minute, 200*time.Millisecond)
+	assert.False(t, failing("export"), "what clients are told is not lost")
+	backend.keepsNothing.Store(true)
+	backend.refuses.Store(false)
+	require.Eventually(t, func() bool { return failing("export") }, time.Minute, 200*time.Millisecond)
 	load.stop()
 
-	backend.refuses.Store(false)
+	backend.keepsNothing.Store(false)
 	load = startLoad(t, p.grpc, 8, 1000)
 	awaitFiring("HighCPU")
 	awaitOver("SlowExport", "LowThroughput", "HighErrorRate") // by what is well again, not by what is silent

@@ -144,6 +144,13 @@ func (e *otlpExporter) deliver(ctx context.Context, c *chain, r *request, failed
 func (e *otlpExporter) consume(ctx context.Context, w *wire.Request) error {
 	r := newRequest(w, e.buffers)
 	defer r.release()
+	if e.cfg.persistent() {
+		// What could not be read again is refused before the queue has made room for it, which it would not give back: pdata accepts values that
+		// are nested more deeply than wire.Check does.
+		if _, err := wire.Check(w.Signal(), w.Buffers()); err != nil {
+			return consumererror.NewPermanent(err)
+		}
+	}
 	switch {
 	case e.direct != nil && attempt.Observed(ctx):
 		return e.direct.send(ctx, r) // a batcher divides its batch by caller, and not in halves
@@ -191,7 +198,6 @@ func (e *otlpExporter) Start(ctx context.Context, host component.Host) error {
 // Shutdown stops the retries, lets the queue send what it holds once more each, then disconnects.
 func (e *otlpExporter) Shutdown(ctx context.Context) error {
 	e.shutdownOnce.Do(func() {
-		e.sender.stopping.Store(true)
 		var errs []error
 		for _, c := range []*chain{e.direct, e.afterQueue, e.queued} {
 			if c != nil {

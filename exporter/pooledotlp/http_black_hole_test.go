@@ -107,3 +107,52 @@ func TestPingsDoNotSwitchHTTP2On(t *testing.T) {
 	require.NoError(t, startTracesExporter(t, keys).ConsumeTraces(ctx, spans(1)))
 	assert.EqualValues(t, 1, major.Load())
 }
+
+// A client is replaced for its age while it has a request under way, and idle connections have no time-out.
+func TestTheConnectionsOfAReplacedClientEnd(t *testing.T) {
+	for name, http2 := range map[string]bool{"HTTP/2": true, "HTTP/1.1": false} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int32
+			arrived, goOn := make(chan struct{}), make(chan struct{})
+			release := sync.OnceFunc(func() { close(goOn) })
+			defer release()
+			proxy, keys := startThroughProxy(t, http2, func(_ http.ResponseWriter, r *http.Request) {
+				_ = readAll(t, r)
+				if calls.Add(1) == 1 {
+					close(arrived)
+					<-goOn
+				}
+			})
+			keys["keepalive"] = map[string]any{"idle_conn_timeout": "0s"}
+			keys["pool"] = map[string]any{"max_connection_age": "1ns"}
+			e := startTracesExporter(t, keys)
+			ctx, _ := observed(context.Background())
+			var caller sync.WaitGroup
+			caller.Go(func() { assert.NoError(t, e.ConsumeTraces(ctx, spans(1))) })
+			<-arrived
+			for range 2 {
+				require.NoError(t, e.ConsumeTraces(ctx, spans(1)))
+			}
+			idle := proxy.Conns()[1]
+			requireClosed(t, idle)
+			busy := proxy.Conns()[0]
+			select {
+			case <-busy.Closed():
+				t.Fatal("the connection was closed under a request")
+			default:
+			}
+			release()
+			caller.Wait()
+			requireClosed(t, busy)
+		})
+	}
+}
+
+func requireClosed(t *testing.T, c *tcpproxy.Conn) {
+	t.Helper()
+	select {
+	case <-c.Closed():
+	case <-time.After(10 * time.Second):
+		t.Fatal("the connection is still open")
+	}
+}

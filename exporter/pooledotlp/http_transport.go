@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -120,11 +121,7 @@ func (t *httpTransport) start(ctx context.Context, host component.Host) error {
 	}
 	ctx = context.WithoutCancel(ctx) // clients are made later too
 	pool, err := connpool.NewHTTP(settings, func() (*http.Client, error) {
-		made, err := client.ToClient(ctx, host.GetExtensions(), t.set.TelemetrySettings)
-		if err == nil {
-			made.CheckRedirect = followWithBody
-		}
-		return made, err
+		return newHTTPClient(ctx, client, host, t.set.TelemetrySettings)
 	})
 	if err != nil {
 		return err
@@ -211,7 +208,9 @@ func readBody(answer *http.Response) []byte {
 func (t *httpTransport) readAnswer(answer *http.Response, body []byte) partialSuccess {
 	var p partialSuccess
 	var err error
-	switch answer.Header.Get("Content-Type") {
+	// A type may have parameters. With an error it is empty, or there without them.
+	contentType, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	switch contentType {
 	case protobufContentType:
 		p, err = parseResponse(body)
 	case jsonContentType:

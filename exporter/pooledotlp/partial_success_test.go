@@ -3,6 +3,7 @@ package pooledotlp
 import (
 	"context"
 	"math"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,6 +44,41 @@ func TestPartialSuccessIsCountedAndSaidOncePerInterval(t *testing.T) {
 	assert.EqualValues(t, 9, sumOf(t, tel, "otelcol_exporter_pooledotlp_items"))
 	require.Equal(t, 1, logs.Len())
 	assert.Equal(t, "two were too old", logs.All()[0].ContextMap()["message"])
+}
+
+func TestThePartialSuccessIsReadWhateverParametersTheContentTypeHas(t *testing.T) {
+	response := ptraceotlp.NewExportResponse()
+	response.PartialSuccess().SetRejectedSpans(2)
+	asProtobuf, err := response.MarshalProto()
+	require.NoError(t, err)
+	asJSON, err := response.MarshalJSON()
+	require.NoError(t, err)
+	for contentType, c := range map[string]struct {
+		body []byte
+		want int64
+	}{
+		"application/x-protobuf":                 {asProtobuf, 2},
+		"application/x-protobuf; charset=utf-8":  {asProtobuf, 2},
+		"application/json":                       {asJSON, 2},
+		"application/json; charset=utf-8":        {asJSON, 2},
+		"Application/JSON;charset=\"utf-8\";v=1": {asJSON, 2},
+		"application/json; charset":              {asJSON, 2},
+		"text/plain; charset=utf-8":              {asJSON, 0},
+		"application/json/x":                     {asJSON, 0},
+	} {
+		t.Run(contentType, func(t *testing.T) {
+			url := startHTTPBackend(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+				w.Header().Set("Content-Type", contentType)
+				_, _ = w.Write(c.body)
+			})
+			set, tel := measuredSettings(t)
+			e := newTracesExporter(t, set, newConfig(t, map[string]any{"protocol": "http/protobuf", "endpoint": url}))
+			startComponent(t, e, componenttest.NewNopHost())
+			ctx, _ := observed(context.Background())
+			require.NoError(t, e.ConsumeTraces(ctx, spans(5)))
+			assert.Equal(t, 5-c.want, sumOf(t, tel, "otelcol_exporter_pooledotlp_items"))
+		})
+	}
 }
 
 func TestABackendCannotRejectMoreThanItWasSentNorLessThanNothing(t *testing.T) {

@@ -98,10 +98,11 @@ func (c *queueClient) Batch(ctx context.Context, ops ...*storage.Operation) erro
 		c.mu.Unlock()
 		return nil
 	}
-	if kind == readsNext && len(c.deletions) > 0 {
+	var deletions []*storage.Operation
+	if kind == readsNext {
 		// The index that goes with this read no longer names the items to be deleted: one transaction for both.
-		ops = append(ops[:len(ops):len(ops)], c.deletions...)
-		c.deletions = nil
+		deletions, c.deletions = c.deletions, nil
+		ops = append(ops[:len(ops):len(ops)], deletions...)
 	}
 	starting := c.starting
 	c.mu.Unlock()
@@ -109,7 +110,7 @@ func (c *queueClient) Batch(ctx context.Context, ops ...*storage.Operation) erro
 	err := c.Client.Batch(ctx, ops...)
 	switch {
 	case kind == readsNext:
-		return c.readWithoutIndex(ctx, ops, err)
+		return c.readWithoutIndex(ctx, ops, deletions, err)
 	case err != nil && starting && (kind == readsItems || kind == writesItem):
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -118,14 +119,15 @@ func (c *queueClient) Batch(ctx context.Context, ops ...*storage.Operation) erro
 	return err
 }
 
-// readWithoutIndex reads an item whose transaction failed with err, without writing the index.
-func (c *queueClient) readWithoutIndex(ctx context.Context, ops []*storage.Operation, err error) error {
+// readWithoutIndex reads an item whose transaction failed with err, without writing the index. The deletions in it wait for the next one.
+func (c *queueClient) readWithoutIndex(ctx context.Context, ops, deletions []*storage.Operation, err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
 		c.behind = false
 		return nil
 	}
+	c.deletions = append(c.deletions, deletions...)
 	if !c.behind {
 		c.behind = true
 		c.logger.Warn("The index of the queue on disk cannot be written. Items are sent all the same, and once more if the process ends now.",
@@ -154,11 +156,11 @@ func (c *queueClient) started(ctx context.Context) error {
 	if c.failed != nil || len(c.deletions) == 0 {
 		return c.failed
 	}
-	deletions := c.deletions
-	c.deletions = nil
-	if err := c.Client.Batch(ctx, deletions...); err != nil {
-		c.logger.Warn("Items of the queue on disk that were moved could not be deleted and take up space.", zap.Error(err))
+	if err := c.Client.Batch(ctx, c.deletions...); err != nil {
+		c.logger.Warn("Items of the queue on disk that were moved could not be deleted yet and take up space.", zap.Error(err))
+		return nil
 	}
+	c.deletions = nil
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
+	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -371,6 +372,29 @@ func TestALostIndexInAStorageThatCannotListStopsTheStart(t *testing.T) {
 	}
 }
 
+func TestDeletionsOfAStartWaitUntilTheDiskTakesThem(t *testing.T) {
+	ctx := context.Background()
+	next := func(c *queueClient, item string) error {
+		return c.Batch(ctx, storage.SetOperation(indexKey, []byte("index")), storage.GetOperation(item))
+	}
+	for name, fails := range map[string]func(*testing.T, *queueClient){
+		"with a read":             func(t *testing.T, c *queueClient) { require.NoError(t, next(c, "8"), "it is read all the same") },
+		"at the end of the start": func(t *testing.T, c *queueClient) { require.NoError(t, c.started(ctx)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := &memoryStorage{data: map[string][]byte{"3": {1}, "4": {1}, "8": {1}, "9": {1}}}
+			c := &queueClient{Client: &memoryClient{disk}, logger: zap.NewNop(), starting: true}
+			require.NoError(t, c.Batch(ctx, storage.DeleteOperation("3"), storage.DeleteOperation("4")))
+			disk.fail.Store(true)
+			fails(t, c)
+			disk.fail.Store(false)
+			assert.Contains(t, disk.data, "3")
+			require.NoError(t, next(c, "9"))
+			assert.Equal(t, []string{"8", "9", indexKey}, slices.Sorted(maps.Keys(disk.data)))
+		})
+	}
+}
+
 func TestAFullDiskDoesNotStopSending(t *testing.T) {
 	backend := newCounting()
 	endpoint := startBackend(t, backend.export)
@@ -445,6 +469,33 @@ func TestAStorageThatIsNotThereIsTheQueuesToReport(t *testing.T) {
 	require.NoError(t, e.Shutdown(context.Background()))
 }
 
+// deep makes a span that pdata reads, but nobody else.
+func deep() ptrace.Traces {
+	td := spans(1)
+	value := td.ResourceSpans().At(0).Resource().Attributes().PutEmpty("deep")
+	for range 6000 { // two messages each
+		value = value.SetEmptySlice().AppendEmpty()
+	}
+	return td
+}
+
+func TestWhatIsRefusedTakesNoRoomInTheQueue(t *testing.T) {
+	backend := newCounting()
+	backend.failing.Store(true)
+	set, tel := measuredSettings(t)
+	e := newTracesExporter(t, set, newConfig(t, map[string]any{
+		"endpoint": startBackend(t, backend.export), "sending_queue": map[string]any{"storage": "file_storage", "sizer": "items"},
+		"retry_on_failure": map[string]any{"initial_interval": "1h", "max_interval": "1h"},
+	}))
+	startComponent(t, e, storageHost(&memoryStorage{data: map[string][]byte{}}))
+	require.NoError(t, e.ConsumeTraces(context.Background(), spans(3)))
+	backend.waitForCall(t) // an empty queue would begin to count anew
+	for range 5 {
+		require.Error(t, e.ConsumeTraces(context.Background(), deep()))
+	}
+	assert.EqualValues(t, 3, sumOf(t, tel, "otelcol_exporter_queue_size"))
+}
+
 // What is accepted for the disk can be read from it.
 func TestWhatCouldNotBeReadAgainIsRefused(t *testing.T) {
 	backend := newCounting()
@@ -453,12 +504,7 @@ func TestWhatCouldNotBeReadAgainIsRefused(t *testing.T) {
 		"endpoint": startBackend(t, backend.export), "sending_queue": map[string]any{"storage": "file_storage"},
 	}))
 	startComponent(t, e, storageHost(disk))
-	deep := spans(1)
-	value := deep.ResourceSpans().At(0).Resource().Attributes().PutEmpty("deep")
-	for range 6000 { // two messages each
-		value = value.SetEmptySlice().AppendEmpty()
-	}
-	err := e.ConsumeTraces(context.Background(), deep)
+	err := e.ConsumeTraces(context.Background(), deep())
 	require.ErrorContains(t, err, "nested deeper than 10000")
 	assert.True(t, consumererror.IsPermanent(err))
 	require.NoError(t, e.ConsumeTraces(context.Background(), spans(3)))

@@ -5,15 +5,21 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/connpool"
 )
 
 // counting is a backend that counts the spans it accepts, by name, and can be made to fail.
@@ -137,15 +143,80 @@ func TestWhatTheQueueDropsIsCountedByReason(t *testing.T) {
 			require.NoError(t, e.ConsumeTraces(context.Background(), spans(4)))
 			<-called
 			if reason == dropRetriesExhausted {
-				require.Eventually(t, func() bool {
-					_, err := tel.GetMetric("otelcol_exporter_pooledotlp_dropped_items")
-					return err == nil
-				}, 10*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { return droppedByReason(t, tel) != nil }, 10*time.Second, time.Millisecond)
 			}
 			require.NoError(t, e.Shutdown(context.Background()))
-			metric, err := tel.GetMetric("otelcol_exporter_pooledotlp_dropped_items")
-			require.NoError(t, err)
-			assert.Equal(t, map[string]int64{reason: 4}, byAttribute(t, metric, "reason"))
+			assert.Equal(t, map[string]int64{reason: 4}, droppedByReason(t, tel))
 		})
 	}
+}
+
+// heldTransport keeps each try until it is let go, and then fails it for a time.
+type heldTransport struct{ goOn chan struct{} }
+
+func (heldTransport) start(context.Context, component.Host) error { return nil }
+func (heldTransport) stats() connpool.Stats                       { return connpool.Stats{} }
+func (heldTransport) shutdown() error                             { return nil }
+
+func (h heldTransport) send(context.Context, mem.BufferSlice, bool) (partialSuccess, verdict) {
+	<-h.goOn
+	return partialSuccess{}, verdict{outcome: attempt.Unavailable, err: status.Error(codes.Unavailable, "not now")}
+}
+
+// Of what is being sent while the Collector ends, a queue on disk keeps what would have been tried again, and nothing else.
+func TestWhatAShutdownDoesNotKeepOnDiskIsCounted(t *testing.T) {
+	for name, c := range map[string]struct {
+		retries map[string]any
+		dropped map[string]int64
+	}{
+		"tried again":             {map[string]any{"initial_interval": "1h", "max_interval": "1h"}, nil},
+		"never tried again":       {map[string]any{"enabled": false}, map[string]int64{dropRetriesExhausted: 4}},
+		"tried for the last time": {map[string]any{"initial_interval": "1m", "max_interval": "1m", "max_elapsed_time": "1m"}, map[string]int64{dropRetriesExhausted: 4}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				set, tel := measuredSettings(t)
+				e := newTracesExporter(t, set, newConfig(t, map[string]any{
+					"endpoint": "localhost:1", "optimizations": "none", "sending_queue": map[string]any{"storage": "file_storage"}, "retry_on_failure": c.retries,
+				}))
+				held := heldTransport{make(chan struct{})}
+				e.(tracesExporter).sender.transport = held
+				disk := &memoryStorage{data: map[string][]byte{}}
+				require.NoError(t, e.Start(context.Background(), storageHost(disk)))
+				require.NoError(t, e.ConsumeTraces(context.Background(), spans(4)))
+				time.Sleep(time.Minute)
+				ended := make(chan error)
+				go func() { ended <- e.Shutdown(context.Background()) }()
+				synctest.Wait() // the retries are stopped, and the queue waits for the try
+				close(held.goOn)
+				require.NoError(t, <-ended)
+				assert.Equal(t, c.dropped == nil, hasItems(disk), "what is not on disk any more is counted")
+				assert.Equal(t, c.dropped, droppedByReason(t, tel))
+			})
+		})
+	}
+}
+
+// droppedByReason is nil when nothing was dropped.
+func droppedByReason(t *testing.T, tel *componenttest.Telemetry) map[string]int64 {
+	t.Helper()
+	metric, err := tel.GetMetric("otelcol_exporter_pooledotlp_dropped_items")
+	if err != nil {
+		return nil
+	}
+	return byAttribute(t, metric, "reason")
+}
+
+// The helper counts what a caller was told of, which it may send again; the metric of what is lost does not.
+func TestWhatACallerIsToldIsNotDropped(t *testing.T) {
+	endpoint := startBackend(t, func(context.Context, ptraceotlp.ExportRequest) (ptraceotlp.ExportResponse, error) {
+		return ptraceotlp.NewExportResponse(), status.Error(codes.InvalidArgument, "bad")
+	})
+	set, tel := measuredSettings(t)
+	e := newTracesExporter(t, set, newConfig(t, map[string]any{"endpoint": endpoint}))
+	startComponent(t, e, componenttest.NewNopHost())
+	ctx, _ := observed(context.Background())
+	require.Error(t, e.ConsumeTraces(ctx, spans(4)))
+	assert.EqualValues(t, 4, sumOf(t, tel, "otelcol_exporter_send_failed_spans"))
+	assert.Nil(t, droppedByReason(t, tel))
 }

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"go.opentelemetry.io/collector/component"
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 	"go.opentelemetry.io/collector/exporter/exporterhelper/xexporterhelper"
@@ -132,6 +131,17 @@ func (c chain) send(ctx context.Context, r *request) error {
 	return c.consume(context.WithValue(ctx, requestKey{}, r))
 }
 
+// endedByShutdown reports whether the helper's retries ended with the Collector, and not by themselves: the error by which its queue
+// on disk keeps a request. The helper exports neither the error nor a way to ask for it.
+func endedByShutdown(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if fmt.Sprintf("%T", err) == "experr.shutdownErr" {
+			return true
+		}
+	}
+	return false
+}
+
 func requestFrom(ctx context.Context) (xexporterhelper.Request, error) {
 	if r, ok := ctx.Value(requestKey{}).(*request); ok {
 		return r, nil
@@ -189,14 +199,9 @@ type queueEncoding struct {
 	undecodable func(error)
 }
 
-// Marshal returns the record of a request and of what the Collector keeps of its context. What could not be read again is refused
-// now, while its sender can still be told: pdata accepts values that are nested more deeply than wire.Check does.
+// Marshal returns the record of a request and of what the Collector keeps of its context.
 func (e queueEncoding) Marshal(ctx context.Context, r xexporterhelper.Request) ([]byte, error) {
-	w := r.(*request).wire
-	if _, err := wire.Check(e.signal, w.Buffers()); err != nil {
-		return nil, consumererror.NewPermanent(err)
-	}
-	return encodeRecord(ctx, e.signal, w)
+	return encodeRecord(ctx, e.signal, r.(*request).wire)
 }
 
 // Unmarshal reads a record. Its result is released by the queue.

@@ -3,7 +3,6 @@ package pooledotlp
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -43,8 +42,6 @@ type sender struct {
 	// compressor is nil when the exporter does not compress.
 	compressor *compression.Compressor
 	fallback   compressionFallback
-	// stopping is set when the exporter shuts down.
-	stopping atomic.Bool
 }
 
 func newSender(cfg *Config, set exporter.Settings, signal wire.Signal, pooled *bufpool.Pool) (*sender, error) {
@@ -157,7 +154,7 @@ func (s *sender) compressionRefused(ctx context.Context, probe bool) {
 	}
 }
 
-// dropped counts items that the queue gives up.
+// dropped counts items that the queue gives up. Those whose retries the shutdown has ended stay in a queue on disk.
 func (s *sender) dropped(err error, items int) {
 	reason := dropRetriesExhausted
 	switch {
@@ -165,9 +162,9 @@ func (s *sender) dropped(err error, items int) {
 		reason = dropTooLarge
 	case consumererror.IsPermanent(err):
 		reason = dropRejected
-	case s.stopping.Load() && s.cfg.persistent():
-		return // they stay on disk
-	case s.stopping.Load():
+	case endedByShutdown(err) && s.cfg.persistent():
+		return
+	case endedByShutdown(err):
 		reason = dropShutdown
 	}
 	s.telemetry.dropped(context.Background(), reason, items)

@@ -40,6 +40,8 @@ type httpMember struct {
 	client   *http.Client
 	inFlight atomic.Int64
 	failures atomic.Int64
+	// retired is set when the member is given no more requests, but for those that have picked it already.
+	retired atomic.Bool
 	// heldBackUntil is a Unix time in nanoseconds, written when the member is made.
 	heldBackUntil int64
 	// retireAt is when the member is replaced for its age, written when the member is made; zero is never.
@@ -96,8 +98,10 @@ func (p *HTTP) Do(fn func(*http.Client) (major int, err error)) error {
 		p.resize(now, pressured)
 	}
 	major, err := fn(m.client)
-	m.inFlight.Add(-1)
 	p.inFlight.Add(-1)
+	if m.inFlight.Add(-1) == 0 && m.retired.Load() {
+		m.closeConnections()
+	}
 	if err != nil {
 		if !errors.Is(err, context.Canceled) { // the caller gave up; that says nothing about the connection
 			p.failed(m)
@@ -234,11 +238,21 @@ func (p *HTTP) newMember(heldBackUntil int64) (*httpMember, error) {
 	return &httpMember{client: client, heldBackUntil: heldBackUntil, retireAt: p.cfg.retireAt(time.Now())}, nil
 }
 
-// retire closes the idle connections of a member; requests under way finish, and their connections go with the idle
-// time-out.
+// retire closes the connections of a member. Requests under way finish, and the last of them closes theirs: a transport leaves those with
+// requests open, and may have no time-out for idle ones.
 func (p *HTTP) retire(m *httpMember) {
 	p.counters.closed.Add(1)
+	m.retired.Store(true)
+	m.closeConnections()
+}
+
+// brokenOff is how long a transport may count a request that its caller has broken off: it ends the request after the call has returned.
+const brokenOff = time.Second
+
+// closeConnections closes those without requests.
+func (m *httpMember) closeConnections() {
 	m.client.CloseIdleConnections()
+	time.AfterFunc(brokenOff, m.client.CloseIdleConnections)
 }
 
 // Stats returns the statistics of the pool. Ready counts clients: with HTTP/1.1 there is one, whatever its connections.

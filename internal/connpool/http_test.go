@@ -105,6 +105,46 @@ func TestAnHTTPMemberIsReplacedForItsAge(t *testing.T) {
 	})
 }
 
+// idleClosed counts how often its idle connections were to be closed.
+type idleClosed struct {
+	http.RoundTripper
+	times atomic.Int32
+}
+
+func (c *idleClosed) CloseIdleConnections() { c.times.Add(1) }
+
+func TestTheLastRequestOfARetiredHTTPMemberClosesItsConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var transports []*idleClosed
+		cfg := DefaultConfig()
+		cfg.MaxConnectionAge = time.Hour
+		p, err := NewHTTP(cfg, func() (*http.Client, error) {
+			transports = append(transports, &idleClosed{})
+			return &http.Client{Transport: transports[len(transports)-1]}, nil
+		})
+		require.NoError(t, err)
+		release, other := make(chan struct{}), make(chan struct{})
+		calls, others := hang(p, 1, release), hang(p, 1, other)
+		synctest.Wait()
+		time.Sleep(time.Hour)
+		require.NoError(t, p.Do(answered(1)))
+		require.Len(t, transports, 2)
+		time.Sleep(time.Minute)
+		retired := &transports[0].times
+		before := retired.Load()
+		close(other)
+		others.Wait()
+		assert.Equal(t, before, retired.Load(), "one request is still under way")
+		close(release)
+		calls.Wait()
+		assert.Equal(t, before+1, retired.Load())
+		time.Sleep(brokenOff)
+		synctest.Wait()
+		assert.Equal(t, before+2, retired.Load(), "a request that was broken off counts a moment longer")
+		assert.Zero(t, transports[1].times.Load())
+	})
+}
+
 func TestAnHTTP1PoolIsOneTransport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, opened := newHTTPPool(t, nil)

@@ -24,10 +24,14 @@ func New() *Set {
 	return &Set{Profiles: data, index: newDictionary(data.Dictionary())}
 }
 
-// Of returns a copy of the profiles. An error names the reference that points to nothing.
+// Of returns a copy of the profiles, with strings where their attributes refer to strings. An error names the reference that points to
+// nothing.
 func Of(data pprofile.Profiles) (*Set, error) {
 	s := New()
-	err := s.add(data, 0, data.ResourceProfiles().Len())
+	data, err := resolved(data)
+	if err == nil {
+		err = s.add(data, 0, data.ResourceProfiles().Len())
+	}
 	s.index = nil
 	return s, err
 }

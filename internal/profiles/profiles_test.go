@@ -106,7 +106,7 @@ func told(data pprofile.Profiles) (samples []string) {
 		for _, scope := range resource.ScopeProfiles().All() {
 			for _, p := range scope.Profiles().All() {
 				for _, s := range p.Samples().All() {
-					out := fmt.Sprint(resource.Resource().Attributes().AsRaw(), resource.SchemaUrl(), scope.Scope().Name(), scope.SchemaUrl(), p.ProfileID(), p.Time(),
+					out := fmt.Sprint(resource.Resource().Attributes().AsRaw(), resource.SchemaUrl(), scope.Scope().Name(), scope.Scope().Attributes().AsRaw(), scope.SchemaUrl(), p.ProfileID(), p.Time(),
 						p.Period(), p.OriginalPayloadFormat(), value(p.SampleType()), value(p.PeriodType()), attributes(p.AttributeIndices()),
 						attributes(s.AttributeIndices()), s.Values().AsRaw(), s.TimestampsUnixNano().AsRaw())
 					k := d.LinkTable().At(int(s.LinkIndex()))
@@ -214,6 +214,7 @@ func FuzzOf(f *testing.F) {
 		require.NoError(f, err)
 		f.Add(encoded)
 	}
+	f.Add(encode(f, withTable(f, flame(f, "a", 2), 1, 2, 0, 9999)))
 	f.Fuzz(func(t *testing.T, encoded []byte) {
 		data, err := (&pprofile.ProtoUnmarshaler{}).UnmarshalProfiles(encoded)
 		if err != nil {

@@ -57,7 +57,14 @@ var builtin = []shipped{
 		"Work is waiting and only {{ $value | humanize }} items/s are sent",
 	},
 	{
-		"HighErrorRate", `last_over_time({"otelcol.self.error.ratio"}[90s]) > %s`, 0.01, 2 * time.Minute, "critical",
+		// On the way out, what nobody sends again: the error ratio has there also what a caller was told and sends again, and what
+		// adaptivebatch sends again in parts. The sums are over a time, as nothing dropped is 0 and not silence.
+		"HighErrorRate",
+		`(last_over_time({"otelcol.self.error.ratio", direction="receive"}[90s]) or label_replace(` +
+			`sum without (reason) (sum_over_time({"otelcol.self.dropped"}[90s])) / sum without (reason, direction) (` +
+			`sum_over_time({"otelcol.self.dropped"}[90s]) or sum_over_time({"otelcol.self.throughput", direction="export"}[90s])), ` +
+			`"direction", "export", "", "")) > %s`,
+		0.01, 2 * time.Minute, "critical",
 		"{{ $value | humanizePercentage }} of the {{ $labels.signal }} fail ({{ $labels.direction }})",
 	},
 }

@@ -95,13 +95,14 @@ func TestRulesOfAFileAreEvaluatedAsPrometheusDoes(t *testing.T) {
 	}
 }
 
-// The figures are there only in the windows of 10 s in which something is sent or received.
+// The error ratio and the latency are there only in the windows of 10 s in which something is sent or received.
 func TestOneFailureOnAQuietCollectorFiresNothing(t *testing.T) {
 	set, err := Load(Builtin{Enabled: true}, nil, nil)
 	require.NoError(t, err)
 	const (
 		step        = 10 * time.Second
-		errorRatio  = `{"otelcol.self.error.ratio", direction="export", signal="traces"} `
+		errorRatio  = `{"otelcol.self.error.ratio", direction="receive", signal="traces"} `
+		drops       = `{"otelcol.self.dropped", reason="rejected", signal="traces"} `
 		slowExports = `{"otelcol.self.export.latency", exporter="x", quantile="0.99"} `
 	)
 	oncePerMinute := "0x5" + strings.Repeat(" 1 _x5", 6) // as by clients that push metrics
@@ -109,11 +110,16 @@ func TestOneFailureOnAQuietCollectorFiresNothing(t *testing.T) {
 		rule, course string
 		turns        []string
 	}{
-		"one failure":                {"HighErrorRate", errorRatio + "0x5 1 _x35", nil},
-		"constant failures":          {"HighErrorRate", errorRatio + "0x5 1x35", []string{"3m0s"}},
-		"failures once a minute":     {"HighErrorRate", errorRatio + oncePerMinute, []string{"3m0s"}},
-		"failures, then none":        {"HighErrorRate", errorRatio + "0x5 1x20 0x14", []string{"3m0s", "4m30s"}},
-		"failures, then silence":     {"HighErrorRate", errorRatio + "0x5 1x20 _x15", []string{"3m0s", "5m50s"}},
+		"one failure":            {"HighErrorRate", errorRatio + "0x5 1 _x35", nil},
+		"constant failures":      {"HighErrorRate", errorRatio + "0x5 1x35", []string{"3m0s"}},
+		"failures once a minute": {"HighErrorRate", errorRatio + oncePerMinute, []string{"3m0s"}},
+		"failures, then none":    {"HighErrorRate", errorRatio + "0x5 1x20 0x14", []string{"3m0s", "4m30s"}},
+		"failures, then silence": {"HighErrorRate", errorRatio + "0x5 1x20 _x15", []string{"3m0s", "5m50s"}},
+		// What is dropped is 0 in silence.
+		"one item dropped":           {"HighErrorRate", drops + "0x5 1 0x35", nil},
+		"items dropped all the time": {"HighErrorRate", drops + "0x5 1x35", []string{"3m0s"}},
+		"items dropped each minute":  {"HighErrorRate", drops + "0x5" + strings.Repeat(" 1 0x4", 6), []string{"3m0s"}},
+		"items dropped for a while":  {"HighErrorRate", drops + "0x5 1x20 0x14", []string{"3m0s", "5m50s"}},
 		"one slow export":            {"SlowExport", slowExports + "0x5 1 _x35", nil},
 		"constantly slow exports":    {"SlowExport", slowExports + "0x5 1x35", []string{"4m0s"}},
 		"slow exports once a minute": {"SlowExport", slowExports + oncePerMinute, []string{"4m0s"}},

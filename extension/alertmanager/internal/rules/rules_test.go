@@ -185,6 +185,10 @@ type course struct {
 func TestRulesThatShipFireAndDoNotFire(t *testing.T) {
 	set, err := Load(Builtin{Enabled: true}, nil, []string{"../../rules/prediction.yml"})
 	require.NoError(t, err)
+	const (
+		sent    = `{"otelcol.self.throughput", direction="export", signal="logs"} `
+		dropped = `{"otelcol.self.dropped", reason="rejected", signal="logs"} `
+	)
 	for _, c := range []course{
 		{series: `{"process.cpu.utilization"} 0.9+0x100`, fires: "HighCPU"},
 		{series: `{"process.cpu.utilization"} 0.79+0x100`},
@@ -196,8 +200,12 @@ func TestRulesThatShipFireAndDoNotFire(t *testing.T) {
 		{series: "{\"otelcol.self.throughput\", direction=\"export\"} 9+0x100\n  {\"otelcol.self.waiting.bytes\"} 1+0x100", fires: "LowThroughput"},
 		{series: "{\"otelcol.self.throughput\", direction=\"export\"} 9+0x100\n  {\"otelcol.self.queue.size\"} 0+0x100"},
 		{series: "{\"otelcol.self.throughput\", direction=\"export\"} 100001+0x100\n  {\"otelcol.self.queue.size\"} 1+0x100"},
-		{series: `{"otelcol.self.error.ratio"} 0.02+0x100`, fires: "HighErrorRate"},
-		{series: `{"otelcol.self.error.ratio"} 0.009+0x100`},
+		{series: `{"otelcol.self.error.ratio", direction="receive"} 0.02+0x100`, fires: "HighErrorRate"},
+		{series: `{"otelcol.self.error.ratio", direction="receive"} 0.009+0x100`},
+		{series: sent + "98+0x100\n  " + dropped + "2+0x100", fires: "HighErrorRate"},
+		{series: sent + "99.1+0x100\n  " + dropped + "0.9+0x100"},
+		{series: dropped + "2+0x100", fires: "HighErrorRate"},                                                         // nothing else was sent
+		{series: sent + "98+0x100\n  " + `{"otelcol.self.error.ratio", direction="export", signal="logs"} 0.9+0x100`}, // callers are told
 		// What is ahead: 30 s steps, looked at after 50 minutes.
 		{series: `{"otelcol.self.memory.utilization"} 0.3+0.005x100`, fires: "MemoryWillRunOut"},
 		{series: `{"otelcol.self.memory.utilization"} 0.3+0.00001x100`},
