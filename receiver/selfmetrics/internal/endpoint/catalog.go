@@ -18,6 +18,7 @@ const (
 	unsentItems   // given up by exporters
 	unqueuedItems // refused by sending queues
 	droppedItems  // by pooledotlp, with its reason
+	lostItems     // of batches that could not be sent, and for whose result nobody waited
 
 	// Others:
 	receivedRequests
@@ -110,6 +111,7 @@ var catalog = func() map[string]family {
 		"otelcol_exporter_pooledotlp_wire_bytes":         {role: bytesAfter, id: "exporter"},
 
 		"otelcol_processor_adaptivebatch_in_flight":           {role: batchesInFlight, id: "processor"},
+		"otelcol_processor_adaptivebatch_lost_items":          {role: lostItems, id: "processor"},
 		"otelcol_processor_adaptivebatch_pending_bytes":       {role: pendingBytes, id: "processor"},
 		"otelcol_processor_adaptivebatch_pending_bytes_limit": {role: pendingLimit, id: "processor"},
 		"otelcol_processor_adaptivebatch_target":              {role: batchTarget, id: "processor"},

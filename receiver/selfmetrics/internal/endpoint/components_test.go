@@ -35,12 +35,14 @@ func TestDroppedItemsHaveTheReasonOfTheExporterThatKnowsIt(t *testing.T) {
 		return attemptsOf(n, 0, 0) +
 			counter("otelcol_exporter_send_failed_spans", fmt.Sprintf(`{exporter="p"} %d`, n), fmt.Sprintf(`{exporter="stock"} %d`, 2*n)) +
 			counter("otelcol_exporter_enqueue_failed_spans", fmt.Sprintf(`{exporter="p"} %d`, 3*n)) +
-			counter("otelcol_exporter_pooledotlp_dropped_items", fmt.Sprintf(`{exporter="p",data_type="traces",reason="rejected"} %d`, n))
+			counter("otelcol_exporter_pooledotlp_dropped_items", fmt.Sprintf(`{exporter="p",data_type="traces",reason="rejected"} %d`, n)) +
+			counter("otelcol_processor_adaptivebatch_lost_items", fmt.Sprintf(`{processor="adaptivebatch",data_type="traces"} %d`, 4*n))
 	}
 	values := between(t, at(0), at(10))
 	assertValue(t, values, "otelcol.self.dropped{reason=rejected,signal=traces}", 1)
 	assertValue(t, values, "otelcol.self.dropped{reason=not_sent,signal=traces}", 2)
 	assertValue(t, values, "otelcol.self.dropped{reason=not_enqueued,signal=traces}", 3)
+	assertValue(t, values, "otelcol.self.dropped{reason=batch_not_sent,signal=traces}", 4)
 }
 
 func TestRetries(t *testing.T) {

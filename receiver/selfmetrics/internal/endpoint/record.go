@@ -221,10 +221,12 @@ func (r recorder) recordDropped() {
 			return dropped{k.signal, "not_enqueued"}
 		case unsentItems:
 			return dropped{k.signal, "not_sent"}
+		case lostItems:
+			return dropped{k.signal, "batch_not_sent"}
 		default:
 			return dropped{k.signal, k.detail}
 		}
-	}, droppedItems, unsentItems, unqueuedItems)
+	}, droppedItems, lostItems, unsentItems, unqueuedItems)
 	for d, v := range byReason {
 		if d.signal != 0 {
 			r.mb.RecordOtelcolSelfDroppedDataPoint(r.now, v, d.signal, d.reason)
