@@ -103,32 +103,32 @@ func (s *isolation) settleHalves(from, to int, err error) {
 	middle := from + (to-from)/2
 	firstDone, first := s.resend(from, middle, err)
 	secondDone, second := s.resend(middle, to, err)
-	if mayBeBackend && !firstDone && !secondDone && mayBeContent(first) && mayBeContent(second) {
-		s.give(from, middle, first)
-		s.give(middle, to, second)
-		return
+	settle := s.settle
+	if mayBeBackend && mayBeContent(first) && mayBeContent(second) {
+		settle = s.give
 	}
 	if !firstDone {
-		s.settle(from, middle, first)
+		settle(from, middle, first)
 	}
 	if !secondDone {
-		s.settle(middle, to, second)
+		settle(middle, to, second)
 	}
 }
 
-// resend sends parts again, if anybody waits for them, and reports whether they have their result with that. If not, it returns what they failed
-// with this time.
+// resend sends parts again, if anybody waits for them, and reports whether they have their result with that, and what they failed with this time.
 func (s *isolation) resend(from, to int, err error) (bool, error) {
-	if s.wanted(from, to) {
-		s.repeats++
-		err = s.send(from, to)
-		s.works = s.works || err == nil
-		if !s.isResult(from, to, err) {
-			return false, err
-		}
+	if !s.wanted(from, to) {
+		s.give(from, to, err)
+		return true, nil
+	}
+	s.repeats++
+	err = s.send(from, to)
+	s.works = s.works || err == nil
+	if !s.isResult(from, to, err) {
+		return false, err
 	}
 	s.give(from, to, err)
-	return true, nil
+	return true, err
 }
 
 // sendDivided sends in halves what the backend finds too large of a part, with the error tooLarge, down to single items, or to what is not divided

@@ -66,13 +66,14 @@ func TestOnePoisonedClientAmongAHundred(t *testing.T) {
 
 func TestOnlyWhatIsRefusedForItsContentIsIsolated(t *testing.T) {
 	for name, c := range map[string]struct {
-		code     codes.Code
-		requests int
+		code              codes.Code
+		callers, requests int
 	}{
-		"a fault of our own hop":                                    {codes.Unauthenticated, 1},
-		"a backend that wants less to do and will not say how much": {codes.ResourceExhausted, 1},
-		"a backend that fails at everything":                        {codes.Internal, 3},
-		"a backend that fails at everything over HTTP":              {codes.Unknown, 3},
+		"a fault of our own hop":                                    {codes.Unauthenticated, 8, 1},
+		"a backend that wants less to do and will not say how much": {codes.ResourceExhausted, 8, 1},
+		"a backend that fails at everything":                        {codes.Internal, 8, 3},
+		"a backend that fails at everything over HTTP":              {codes.Unknown, 8, 3},
+		"a backend that fails at one caller's and at two callers'":  {codes.Internal, 3, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachPath(t, func(t *testing.T, path payloadKind) {
@@ -81,9 +82,9 @@ func TestOnlyWhatIsRefusedForItsContentIsIsolated(t *testing.T) {
 					requests++
 					return permanent(c.code)
 				}}
-				u := start(t, path, next, fixed(80))
+				u := start(t, path, next, fixed(c.callers*10))
 				var answers []<-chan error
-				for i := range 8 {
+				for i := range c.callers {
 					answers = append(answers, u.goSend(t.Context(), i*10, 10))
 				}
 				for _, answer := range answers {

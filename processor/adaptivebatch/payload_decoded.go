@@ -11,7 +11,6 @@ import (
 
 // decodedSignal is what the carrying of one signal's pdata needs to know of it. T is a pdata value such as ptrace.Traces.
 type decodedSignal[T any] struct {
-	// kind tells apart the payloads of one processor, see streamKey.
 	items func(T) int
 	size  func(T) int
 	// resources returns the number of top-level entries, ResourceSpans for example.
@@ -22,7 +21,7 @@ type decodedSignal[T any] struct {
 	copyOf func(data T, from, to int) T
 	// cut moves the first n items to a new value, with copies of their resource and scope.
 	cut func(data T, n int) T
-	// place returns where data can be cut, with at least n items before, see placeIn.
+	// place returns where data can be cut, with n items before if possible, see placeIn.
 	place func(data T, n, credit int) (place, bool)
 	empty func() T
 	// own makes a value outlive the call of the next consumer: a Collector's graph may end the life of what nobody owns.
