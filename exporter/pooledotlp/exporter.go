@@ -123,7 +123,12 @@ func (e *otlpExporter) deliver(ctx context.Context, c *chain, r *request, failed
 	halves := r.wire.Clone()
 	parts, splitErr := split(halves, (r.ItemsCount()+1)/2, 0, e.buffers)
 	if splitErr != nil || len(parts) < 2 {
-		halves.Free()
+		if splitErr != nil {
+			halves.Free()
+		}
+		for _, part := range parts { // one, which may be a new one
+			part.Free()
+		}
 		failed(err, r.ItemsCount())
 		return err
 	}
