@@ -86,8 +86,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, answerTo(contentType, accepted, err))
 }
 
-// unreadableBody counts and answers a request whose body could not be read: it is cut short, too large, or not compressed as it says. One that only
-// took longer than `read_timeout` may be sent again.
+// unreadableBody counts and answers a request whose body could not be read: it is cut short, too large, or not compressed as it says, or it
+// took longer than `read_timeout`, and may be sent again.
 func (r *otlpReceiver) unreadableBody(contentType string, err error) unaryhttp.Answer {
 	r.unreadable.Add(1)
 	if errors.Is(err, os.ErrDeadlineExceeded) {

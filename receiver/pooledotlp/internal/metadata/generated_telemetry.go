@@ -226,7 +226,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverPooledotlpUnreadableRequests, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_pooledotlp_unreadable_requests",
-		metric.WithDescription("Requests refused because their body was larger than allowed, cut short, or could not be decompressed. Absent over gRPC where grpc-go serves. [Development]"),
+		metric.WithDescription("Requests refused because their body was larger than allowed, cut short, slower than read_timeout, or could not be decompressed. Absent over gRPC where grpc-go serves. [Development]"),
 		metric.WithUnit("{requests}"),
 	)
 	errs = errors.Join(errs, err)

@@ -130,7 +130,7 @@ func AssertEqualReceiverPooledotlpOverflowRequests(t *testing.T, tt *componentte
 func AssertEqualReceiverPooledotlpUnreadableRequests(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_pooledotlp_unreadable_requests",
-		Description: "Requests refused because their body was larger than allowed, cut short, or could not be decompressed. Absent over gRPC where grpc-go serves. [Development]",
+		Description: "Requests refused because their body was larger than allowed, cut short, slower than read_timeout, or could not be decompressed. Absent over gRPC where grpc-go serves. [Development]",
 		Unit:        "{requests}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -45,6 +45,16 @@ func TestDroppedItemsHaveTheReasonOfTheExporterThatKnowsIt(t *testing.T) {
 	assertValue(t, values, "otelcol.self.dropped{reason=batch_not_sent,signal=traces}", 4)
 }
 
+// The stock batch processor has answered its callers before anything is sent.
+func TestItemsThatFailWithNobodyToldAreDropped(t *testing.T) {
+	at := func(failed, refused int) string {
+		return attemptsOf(0, 0, 0) + counter("otelcol_exporter_send_failed_spans", fmt.Sprintf(`{exporter="p"} %d`, failed)) +
+			counter("otelcol_receiver_refused_spans", fmt.Sprintf(`{receiver="r",transport="grpc"} %d`, refused))
+	}
+	assertValue(t, between(t, at(0, 0), at(10, 0)), "otelcol.self.dropped{reason=not_sent,signal=traces}", 1)
+	assert.NotContains(t, between(t, at(0, 0), at(10, 10)), "otelcol.self.dropped{reason=not_sent,signal=traces}")
+}
+
 func TestRetries(t *testing.T) {
 	at := func(n int) string {
 		return counter("otelcol_exporter_pooledotlp_retries", fmt.Sprintf(`{exporter="p",data_type="traces"} %d`, n),

@@ -204,16 +204,19 @@ func (r recorder) recordResponseTime() {
 	}
 }
 
-// recordDropped writes why items were given up. The exporter that knows the reasons counts the same items as
-// exporterhelper does, which then is left out for it.
+// recordDropped writes why items were given up. An exporter that knows the reasons counts only what nobody sends again, and is left out of what
+// exporterhelper counts. But behind a component that answers before its items are sent, such as the stock batch processor, neither it nor a
+// receiver hears of what failed: exporterhelper's count is taken then.
 func (r recorder) recordDropped() {
 	type dropped struct {
 		signal metadata.AttributeSignal
 		reason string
 	}
 	detailed := sum(r.figures, byID, droppedItems, attempts)
+	given := sum(r.figures, byID, droppedItems)
+	told := sum(r.figures, bySignal, refusedItems)
 	byReason := sum(r.figures, func(k key) dropped {
-		if _, known := detailed[k.id]; known && k.role == unsentItems {
+		if _, known := detailed[k.id]; known && k.role == unsentItems && (given[k.id] > 0 || told[k.signal] > 0) {
 			return dropped{}
 		}
 		switch k.role {
