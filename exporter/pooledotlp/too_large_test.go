@@ -14,9 +14,12 @@ import (
 	"go.opentelemetry.io/collector/processor/processortest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
 	"github.com/otelcol-adaptive/otelcol-adaptive/internal/attempt"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/bytepath"
+	"github.com/otelcol-adaptive/otelcol-adaptive/internal/wire"
 	"github.com/otelcol-adaptive/otelcol-adaptive/processor/adaptivebatch"
 )
 
@@ -39,6 +42,25 @@ func startLimited(t *testing.T, backend *counting) (grpcEndpoint, url string) {
 		assert.NoError(t, request.UnmarshalProto(body))
 		_, _ = backend.export(context.Background(), request)
 	})
+}
+
+// A resource that is larger than all spans together is not repeated. What is left out of the request nevertheless makes it a new one.
+func TestWhatIsTooLargeAndNotDividedIsGivenBack(t *testing.T) {
+	endpoint := startBackend(t, accept, grpc.MaxRecvMsgSize(3000))
+	e := startTracesExporter(t, map[string]any{
+		"endpoint": endpoint, "compression": "none", "sending_queue": map[string]any{"enabled": false},
+	})
+	td := spans(10)
+	td.ResourceSpans().At(0).Resource().Attributes().PutStr("payload", string(make([]byte, 2*wire.FreeRepeats)))
+	encoded, err := (&ptrace.ProtoMarshaler{}).MarshalTraces(td)
+	require.NoError(t, err)
+	unknown := []byte{15<<3 | 2, 1, 'x'}
+	r, err := wire.Check(wire.Traces, mem.BufferSlice{mem.SliceBuffer(append(encoded, unknown...))})
+	require.NoError(t, err)
+	err = e.ConsumeTraces(bytepath.NewContext(context.Background(), r), bytepath.TracesMarker())
+	r.Free()
+	assert.True(t, consumererror.IsPermanent(err), err)
+	assert.Zero(t, e.(tracesExporter).pooled.Stats().InUse)
 }
 
 func TestWhatIsTooLargeIsSentInParts(t *testing.T) {

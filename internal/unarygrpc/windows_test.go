@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -284,4 +285,21 @@ func TestASmallerTableOfHeadersIsConfirmed(t *testing.T) {
 			assert.Equal(t, test.confirmed, confirmed)
 		})
 	}
+}
+
+func TestTheLastOfSeveralWindowsCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(withMethod(t, Config{}, accept))
+		defer s.Stop()
+		c := pipe(t, s)
+		c.shake()
+		for _, sizes := range [][]uint32{{1 << 20, 7}, {3, 1 << 20}} {
+			c.raw(frame(http2.FrameSettings, 0, 0, setWindow+uint32s(sizes[0])+setWindow+uint32s(sizes[1])))
+			synctest.Wait()
+			conn := only(s)
+			conn.mu.Lock()
+			assert.EqualValues(t, sizes[1], conn.peerStreamWindow)
+			conn.mu.Unlock()
+		}
+	})
 }
